@@ -1,0 +1,189 @@
+"""The ``geodiff-sar`` command: parse, call a workflow, print. Loads no heavy library before a command runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geodiff_sar import __version__
+
+app = typer.Typer(
+    name="geodiff-sar",
+    help="Generate synthetic aperture radar (SAR) images of a target from text, geometry and a reference image.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Config = Annotated[Path | None, typer.Option(help="TOML file with the settings")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="override one setting: key=value, may be repeated")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    output_dir: Annotated[Path, typer.Option(help="folder for pictures and report")] = Path("demo_output"),
+    seed: Annotated[int, typer.Option(help="seed of data, training and generation")] = 1026,
+) -> None:
+    """Train an adapter on the embedded base and generate chips under text, geometry and image. Takes minutes."""
+    from geodiff_sar.workflows.demo import demo as run
+
+    typer.echo(run(output_dir, seed))
+
+
+@app.command()
+def pretrain(config: Config = None, overrides: Set = None) -> None:
+    """Train a small base model from scratch: tokenizers, text encoders, VAE, transformer."""
+    from geodiff_sar.core.config import load_options
+    from geodiff_sar.training.pretrain.options import PretrainOptions
+    from geodiff_sar.workflows.pretrain import pretrain as run
+
+    typer.echo(run(load_options(PretrainOptions, config, overrides or [])))
+
+
+@app.command()
+def train(config: Config = None, overrides: Set = None) -> None:
+    """Train an adapter: LoRA on the transformer and the conditioning modules. Goes on where it stopped."""
+    from geodiff_sar.core.config import load_options
+    from geodiff_sar.workflows.train import TrainConfig
+    from geodiff_sar.workflows.train import train as run
+
+    typer.echo(run(load_options(TrainConfig, config, overrides or [])))
+
+
+@app.command()
+def show(file: Annotated[Path, typer.Argument(help="a PNG that this tool wrote")]) -> None:
+    """Print the recipe inside a generated picture as JSON."""
+    import json
+
+    from geodiff_sar.sampling.recipe import read_recipe
+
+    typer.echo(json.dumps(read_recipe(file), indent=2, ensure_ascii=False))
+
+
+@app.command(name="check-weights")
+def check_weights(
+    pretrained_model: Annotated[str, typer.Option(help="mini, or a folder in diffusers' layout")] = "mini",
+    lora_weights: Annotated[str | None, typer.Option(help="an adapter: folder, file or glob")] = None,
+) -> None:
+    """Say which parts are found, their sizes, number formats, key counts and hashes, and what is missing or damaged."""
+    from geodiff_sar.workflows.check_weights import check_weights as run
+
+    text, intact = run(pretrained_model, lora_weights)
+    typer.echo(text)
+    if not intact:
+        raise typer.Exit(2)
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str, typer.Argument(help="fusion, optimizers, solvers, schedules, layouts, bases or options")],
+) -> None:
+    """List what there is to choose from."""
+    from geodiff_sar.workflows.listing import listing
+
+    typer.echo(listing(what))
+
+
+@app.command()
+def generate(
+    pretrained_model: Annotated[str, typer.Option(help="mini, or a folder in diffusers' layout")] = "mini",
+    lora_weights: Annotated[str | None, typer.Option(help="adapter: the training's folder, file, or a glob")] = None,
+    prompt: Annotated[str | None, typer.Option(help="caption, see docs/formats.md")] = None,
+    prompts_file: Annotated[Path | None, typer.Option(help=".txt, .json or .toml with prompts and flags")] = None,
+    azimuths: Annotated[str | None, typer.Option(help="start:stop:step or a,b,c in degrees; sets caption and pose")] = None,
+    depression: Annotated[float | None, typer.Option(help="depression angle, degrees")] = None,
+    pointcloud_path: Annotated[
+        str | None, typer.Option(help="point features; {azimuth} stands for the azimuth of a sweep")
+    ] = None,
+    pointcloud_dir: Annotated[Path | None, typer.Option(help="folder that relative --pc paths are looked up in")] = None,
+    reference: Annotated[Path | None, typer.Option(help="reference chip, another view of the target")] = None,
+    enable_3d_fusion: Annotated[
+        bool | None, typer.Option("--enable-3d-fusion/--no-3d-fusion", help="fusion on or off; default: on with an adapter")
+    ] = None,
+    allow_missing_geometry: Annotated[
+        bool, typer.Option("--allow-missing-geometry", help="generate without a point cloud by the learned null embedding")
+    ] = False,
+    fusion_method: Annotated[str | None, typer.Option(help="checked against the adapter")] = None,
+    pointcloud_dim: Annotated[int | None, typer.Option(help="checked against the adapter")] = None,
+    image_feature_dim: Annotated[int | None, typer.Option(help="checked against the base")] = None,
+    fusion_scale: Annotated[
+        float | None, typer.Option(help="strength of the fusion; default FUSION_INJECTION_SCALE or 1")
+    ] = None,
+    geometry_scale: Annotated[float | None, typer.Option(help="guidance scale of the geometry, apart from the text")] = None,
+    network_multiplier: Annotated[float, typer.Option(help="strength of the LoRA")] = 1.0,
+    negative_prompt: Annotated[str, typer.Option(help="what to guide away from")] = "",
+    height: Annotated[int | None, typer.Option(help="pixels; default: the base's, 512 for SD3.5")] = None,
+    width: Annotated[int | None, typer.Option(help="pixels; default: the base's, 512 for SD3.5")] = None,
+    sample_steps: Annotated[int, typer.Option(help="solver steps")] = 30,
+    guidance_scale: Annotated[float | None, typer.Option(help="default: the base's, 7.5 for SD3.5")] = None,
+    solver: Annotated[str, typer.Option(help="see `geodiff-sar list solvers`")] = "euler",
+    discrete_flow_shift: Annotated[
+        float | None, typer.Option(help="timestep shift; default: the one of the training")
+    ] = None,
+    skip_layers: Annotated[str | None, typer.Option(help="skip-layer guidance: block numbers such as 7,8,9")] = None,
+    skip_layer_scale: Annotated[float, typer.Option(help="strength of skip-layer guidance")] = 2.8,
+    skip_layer_start: Annotated[float, typer.Option(help="share of the steps where it begins")] = 0.01,
+    skip_layer_stop: Annotated[float, typer.Option(help="share of the steps where it ends")] = 0.2,
+    seed: Annotated[int | None, typer.Option(help="default: drawn at random and recorded")] = None,
+    images_per_prompt: Annotated[int, typer.Option(help="pictures per prompt, with seeds seed, seed+1, ...")] = 1,
+    batch_size: Annotated[int, typer.Option(help="pictures made together")] = 8,
+    max_token_length: Annotated[int | None, typer.Option(help="T5 tokens; default: the base's")] = None,
+    clip_l: Annotated[Path | None, typer.Option(help="only for single-file checkpoints")] = None,
+    clip_g: Annotated[Path | None, typer.Option(help="only for single-file checkpoints")] = None,
+    t5xxl: Annotated[Path | None, typer.Option(help="only for single-file checkpoints")] = None,
+    vae: Annotated[Path | None, typer.Option(help="only for single-file checkpoints")] = None,
+    use_t5xxl_cache_only: Annotated[
+        bool, typer.Option("--use-t5xxl-cache-only", help="zero the CLIP tokens, keep T5 and the pooled vector")
+    ] = False,
+    output_dir: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("output/inference"),
+    output_name: Annotated[str | None, typer.Option(help="first part of the file names; default: generated")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace pictures of the same name")] = False,
+    rgb: Annotated[bool, typer.Option("--rgb", help="write three equal channels instead of grey")] = False,
+    contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="also write all pictures on one sheet")] = False,
+    gif: Annotated[bool, typer.Option("--gif", help="also write the sweep as an animation")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
+    dtype: Annotated[str, typer.Option(help="fp32, fp16 or bf16; default: fp32 on the CPU, bf16 elsewhere")] = "auto",
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="regenerate this PNG from the recipe inside it, bit for bit")
+    ] = None,
+) -> None:
+    """Generate chips from captions, point clouds and a reference image."""
+    settings = dict(locals())
+    settings["source"] = settings.pop("from_")
+    from geodiff_sar.workflows.generate import GenerateRequest, generate_chips, parse_request
+
+    for path in generate_chips(parse_request(GenerateRequest, settings)):
+        typer.echo(path)
+
+
+def main() -> None:
+    """Entry point: hyphen and underscore in option names are the same; users' mistakes exit with code 2."""
+    from geodiff_sar.core.errors import GeodiffError, Interrupted
+
+    sys.argv[1:] = [_hyphens(argument) for argument in sys.argv[1:]]
+    try:
+        app()
+    except GeodiffError as error:
+        from geodiff_sar.core.console import print_error
+
+        print_error(error)
+        sys.exit(2)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        print(f"stopped: {stop}" if str(stop) else "stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _hyphens(argument: str) -> str:
+    if not argument.startswith("--"):
+        return argument
+    name, sign, value = argument.partition("=")
+    return name.replace("_", "-") + sign + value

@@ -1,0 +1,1 @@
+"""Encoders of geometry, reference image and pose, and their fusion with the pooled text."""

@@ -1,0 +1,1 @@
+"""Types, errors, options, files and console: what every layer shares. Loads no heavy library."""

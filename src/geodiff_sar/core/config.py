@@ -1,0 +1,145 @@
+"""Typed options: the base class, reading TOML with ``key=value`` overrides, writing it back."""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from geodiff_sar.core.errors import FileError, OptionError
+from geodiff_sar.core.files import atomic_write_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+import tomli_w
+
+
+class Options(BaseModel):
+    """Base of every options class: frozen, unknown keys forbidden, non-finite numbers forbidden."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def parse_options(cls: type[OptionsT], data: Mapping[str, Any], source: str) -> OptionsT:
+    """Validate ``data`` as ``cls``; a mistake becomes one OptionError that lists every wrong key.
+
+    Args:
+        cls: the options class.
+        data: nested mapping as read from TOML.
+        source: file or command that the data came from, named in the message.
+    """
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        raise _option_error(cls, error, source) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; a missing or malformed one is a FileError naming line and column."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise FileError(path, "no such file", "a readable TOML file", "check the path given to --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(path, f"cannot be read ({error})", "a UTF-8 text file", "check the file") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FileError(path, f"is not valid TOML: {error}", "TOML 1.0", "correct the line named above") from None
+
+
+def load_options(cls: type[OptionsT], path: Path | None, overrides: Iterable[str] = ()) -> OptionsT:
+    """Read options from a TOML file (or defaults only) and apply ``key.sub=value`` overrides.
+
+    Override values are read as TOML (``3``, ``1e-4``, ``true``, ``[128, 128]``, ``"text"``); a value that is not TOML
+    is taken as a string.
+    """
+    data = read_toml(path) if path is not None else {}
+    return parse_options(cls, apply_overrides(data, overrides), str(path) if path is not None else "--set")
+
+
+def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Copy of ``data`` with ``a.b=value`` texts applied; see load_options."""
+    result = _copy(data)
+    for text in overrides:
+        key, sign, raw = text.partition("=")
+        parts = key.strip().split(".")
+        if not sign or not all(re.fullmatch(r"[A-Za-z0-9_\-]+", part) for part in parts):
+            raise OptionError("--set", repr(text), "KEY=VALUE with KEY like train.max_steps", "write --set key=value")
+        node = result
+        for part in parts[:-1]:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise OptionError("--set", repr(text), f"'{part}' is a value, not a table", "name a key inside a table")
+        node[parts[-1]] = _parse_value(raw.strip())
+    return result
+
+
+def dump_toml(options: BaseModel) -> str:
+    """The resolved options as TOML text; keys whose value is None are left out."""
+    return tomli_w.dumps(_without_none(options.model_dump(mode="json")))
+
+
+def write_toml(path: Path, options: BaseModel) -> None:
+    """Write ``dump_toml(options)`` atomically."""
+    atomic_write_text(path, dump_toml(options))
+
+
+def _parse_value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    return value
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value if item is not None]
+    return value
+
+
+def _option_error(cls: type[BaseModel], error: ValidationError, source: str) -> OptionError:
+    problems = []
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"]) or cls.__name__
+        if item["type"] == "extra_forbidden":
+            problems.append(f"unknown key '{key}'{_suggestion(cls, item['loc'])}")
+        else:
+            problems.append(f"{key} = {item['input']!r}: {item['msg']}")
+    return OptionError(
+        source,
+        "; ".join(problems),
+        "every key is known and every value within its range",
+        "correct these keys; `geodiff-sar list options` prints all of them with their ranges",
+    )
+
+
+def _suggestion(cls: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    import difflib
+
+    node: Any = cls
+    for part in location[:-1]:
+        info = node.model_fields.get(part) if isinstance(node, type) and issubclass(node, BaseModel) else None
+        node = info.annotation if info is not None else None
+    if not (isinstance(node, type) and issubclass(node, BaseModel)):
+        return ""
+    close = difflib.get_close_matches(str(location[-1]), list(node.model_fields), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -1,0 +1,121 @@
+"""Files: atomic writes, content hashes, output folders that belong to one run."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from geodiff_sar.core.errors import FileError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that is renamed to ``path`` when the block ends without an error.
+
+    A killed run leaves at most a file whose name starts with ``.tmp-``, never a half-written ``path``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` that takes the place of ``path`` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o777 & ~mask)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
+            os.replace(path, old / "old")
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    finally:
+        if temporary.exists():
+            shutil.rmtree(temporary)
+
+
+def atomic_write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` by atomic rename."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def atomic_write_text(path: Path, content: str) -> None:
+    """Write UTF-8 ``content`` to ``path`` by atomic rename."""
+    atomic_write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON by atomic rename."""
+    atomic_write_text(path, json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON (a byte-order mark is accepted); a missing or malformed file is a FileError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise FileError(path, "no such file", "a JSON file", "check the path") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FileError(path, f"cannot be read as JSON ({error})", "a JSON file", "write the file again") from None
+
+
+def sha256_bytes(*parts: bytes) -> str:
+    """SHA-256 of the parts, each preceded by its length, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes as 64 hexadecimal digits (the same as ``sha256sum``)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def sha256_json(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form (sorted keys, no spaces)."""
+    return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+def require_file(path: Path, what: str, remedy: str) -> Path:
+    """Return ``path`` if it is a non-empty file; a FileError names ``what`` is missing or empty otherwise."""
+    if not path.exists():
+        raise FileError(path, f"no such file ({what})", "an existing file", remedy)
+    if path.is_dir():
+        raise FileError(path, f"is a folder, not a file ({what})", "an existing file", remedy)
+    if path.stat().st_size == 0:
+        raise FileError(path, f"is empty ({what})", "a file with content", remedy)
+    return path
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()

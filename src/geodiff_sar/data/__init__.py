@@ -1,0 +1,1 @@
+"""Chips, captions, point features: reading, checking, joining, splitting, caching."""

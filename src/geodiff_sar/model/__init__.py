@@ -1,0 +1,1 @@
+"""Base models and adapters: loading, text encoding, VAE, LoRA, what training saves and generation loads."""

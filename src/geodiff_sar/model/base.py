@@ -1,0 +1,145 @@
+"""Base models: the embedded ``mini`` and any folder in diffusers' layout."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, SD3Transformer2DModel
+from pydantic import Field
+from transformers import CLIPTextModelWithProjection, PreTrainedTokenizerFast, T5EncoderModel
+
+from geodiff_sar.core.config import Options, parse_options
+from geodiff_sar.core.errors import FileError, OptionError
+from geodiff_sar.core.files import read_json, sha256_bytes, sha256_file
+from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.model.text import TextEncoders
+from geodiff_sar.model.vae import VaeCodec
+
+EMBEDDED = {"mini": Path(__file__).resolve().parent.parent / "weights" / "mini"}
+"""Base models that ship in the package, by name."""
+
+SETTINGS_FILE = "geodiff_base.json"
+PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+
+
+class BaseSettings(Options):
+    """What a base model was trained with; ``geodiff_base.json`` in its folder, or SD3.5's values without that file."""
+
+    resolution: tuple[int, int] = Field(description="width and height of its native picture, pixels")
+    shift: float = Field(3.0, gt=0, description="timestep shift of its training")
+    t5_length: int = Field(256, ge=1, description="number of T5 tokens")
+    remap: AmplitudeRemap = Field(AmplitudeRemap(exponent=1.0), description="amplitude to pixel remap of its training")
+    embed_dim: int | None = Field(None, ge=1, description="width of the modality embeddings; None: from the pooled width")
+    guidance_scale: float = Field(7.5, ge=0, description="guidance scale that suits it")
+
+
+@dataclass
+class BaseModel:
+    """A base model in memory.
+
+    Attributes:
+        name: how the user called it.
+        folder: where its files are.
+        transformer: the MMDiT.
+        vae: the autoencoder as a codec of grey chips.
+        text: the text encoders.
+        settings: what it was trained with.
+        hash: content hash over the weights of all parts.
+    """
+
+    name: str
+    folder: Path
+    transformer: SD3Transformer2DModel
+    vae: VaeCodec
+    text: TextEncoders
+    settings: BaseSettings
+    hash: str
+
+
+def base_folder(name: str) -> Path:
+    """Folder of the base called ``name``: an embedded name or a path to a folder in diffusers' layout."""
+    folder = EMBEDDED.get(name, Path(name))
+    if not folder.is_dir():
+        raise OptionError(
+            "base",
+            repr(name),
+            f"one of {', '.join(EMBEDDED)}, or an existing folder in diffusers' layout",
+            "correct the name or the path",
+        )
+    return folder
+
+
+def load_base(name: str, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> BaseModel:
+    """Load a base model for inference or adapter training; no network is touched.
+
+    Args:
+        name: "mini" or a folder in diffusers' layout.
+        dtype: number format of all parts.
+        device: where to put them; None: the CPU.
+
+    Raises:
+        FileError: a part is missing or damaged.
+    """
+    folder = base_folder(name)
+    hashes = {part: part_hash(folder, part) for part in PARTS}
+    transformer = load_part(SD3Transformer2DModel, folder, "transformer", dtype)
+    vae = load_part(AutoencoderKL, folder, "vae", dtype)
+    clip_l = load_part(CLIPTextModelWithProjection, folder, "text_encoder", dtype)
+    clip_g = load_part(CLIPTextModelWithProjection, folder, "text_encoder_2", dtype)
+    t5 = load_part(T5EncoderModel, folder, "text_encoder_3", dtype)
+    for part in (transformer, vae, clip_l, clip_g, t5):
+        part.eval().requires_grad_(False)
+        part.to(device or torch.device("cpu"))
+    vae_config = vae.config
+    reduction = 2 ** (len(vae_config["block_out_channels"]) - 1)
+    settings = read_settings(folder, transformer.config["sample_size"] * reduction)
+    text_hash = sha256_bytes(*(hashes[part].encode() for part in PARTS[2:]))
+    text = TextEncoders(clip_l, clip_g, t5, load_tokenizers(folder), settings.t5_length, text_hash)
+    codec = VaeCodec(vae, transformer.config["patch_size"], hashes["vae"])
+    whole = sha256_bytes(*(hashes[part].encode() for part in PARTS))
+    return BaseModel(name, folder, transformer, codec, text.eval(), settings, whole)
+
+
+def load_part(cls, folder: Path, part: str, dtype: torch.dtype):  # noqa: ANN001, ANN201
+    """One part of a base by its diffusers or transformers class; local files only."""
+    if not (folder / part / "config.json").is_file():
+        raise FileError(folder / part / "config.json", "no such file", f"a base holds '{part}'", _REMEDY)
+    option = "torch_dtype" if cls.__module__.startswith("diffusers") else "dtype"
+    try:
+        return cls.from_pretrained(folder / part, local_files_only=True, **{option: dtype})
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FileError(folder / part, f"cannot be loaded ({str(error)[:300]})", "intact weights", _REMEDY) from error
+
+
+def load_tokenizers(
+    folder: Path,
+) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
+    """The three tokenizers of a base, from their ``tokenizer.json``."""
+    loaded = []
+    for part in TOKENIZERS:
+        if not (folder / part / "tokenizer.json").is_file():
+            raise FileError(folder / part / "tokenizer.json", "no such file", f"a base holds '{part}'", _REMEDY)
+        loaded.append(PreTrainedTokenizerFast.from_pretrained(folder / part, local_files_only=True))
+    return (loaded[0], loaded[1], loaded[2])
+
+
+def read_settings(folder: Path, native_size: int) -> BaseSettings:
+    """Settings of a base; without a settings file those of SD3.5 with the scheduler's shift and the native size."""
+    path = folder / SETTINGS_FILE
+    if path.is_file():
+        return parse_options(BaseSettings, read_json(path), str(path))
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    shift = float(read_json(scheduler).get("shift", 3.0)) if scheduler.is_file() else 3.0
+    return BaseSettings(resolution=(native_size, native_size), shift=shift)  # pyright: ignore
+
+
+def part_hash(folder: Path, part: str) -> str:
+    """Content hash over the weight files of one part, in the order of their names."""
+    files = sorted((folder / part).glob("*.safetensors"))
+    if not files:
+        raise FileError(folder / part, "holds no .safetensors file", f"a base holds the weights of '{part}'", _REMEDY)
+    return sha256_bytes(*(sha256_file(file).encode() for file in files))
+
+
+_REMEDY = "run `geodiff-sar check-weights` to see what is missing or damaged"

@@ -1,0 +1,1 @@
+"""Solvers, guidance, prompts files, the generation pipeline, recipes inside the written pictures."""

@@ -1,0 +1,1 @@
+"""Objectives, optimizers, the resumable training loop, and the tasks it trains."""

@@ -1,0 +1,332 @@
+"""The training loop: steps, accumulation, clipping, logs, checkpoints, exact resume. It knows nothing of what it trains.
+
+Every random number of a step comes from generators seeded by (seed, step, micro-batch, process), and every batch from
+(seed, epoch): a run that is killed and resumed therefore repeats the uninterrupted run bit for bit on the same machine.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from accelerate import Accelerator
+from pydantic import Field
+from torch import Tensor
+
+from geodiff_sar.core.config import Options
+from geodiff_sar.core.console import console, progress_bar, say
+from geodiff_sar.core.errors import NumericalError, OptionError
+from geodiff_sar.core.files import atomic_directory, sha256_bytes
+from geodiff_sar.training.state import checkpoint_name, checkpoints, prune, read_state, write_state
+from geodiff_sar.training.task import BatchSource, Task
+
+
+class LoopOptions(Options):
+    """How long and how a task is trained."""
+
+    max_steps: int | None = Field(None, ge=1, description="optimizer steps; this or max_epochs")
+    max_epochs: int | None = Field(None, ge=1, description="passes over the data; this or max_steps")
+    batch_size: int = Field(8, ge=1, description="chips per process and micro-batch")
+    accumulation: int = Field(1, ge=1, description="micro-batches per optimizer step")
+    clip_norm: float | None = Field(1.0, gt=0, description="limit of the gradient norm; leave out for none")
+    seed: int = Field(1026, ge=0, lt=2**63, description="seed of everything random in training")
+    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision, by accelerate")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
+    gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
+    checkpoint_every_steps: int | None = Field(None, ge=1, description="checkpoint every n steps")
+    checkpoint_every_epochs: int | None = Field(None, ge=1, description="checkpoint every n epochs")
+    keep_last: int | None = Field(3, ge=1, description="checkpoints to keep; leave out for all")
+    log_every: int = Field(10, ge=1, description="write logs every n steps")
+    preview_every_steps: int | None = Field(None, ge=1, description="preview pictures every n steps")
+    preview_every_epochs: int | None = Field(None, ge=1, description="preview pictures every n epochs")
+    validate_every_steps: int | None = Field(None, ge=1, description="validation loss every n steps")
+    validate_every_epochs: int | None = Field(None, ge=1, description="validation loss every n epochs")
+
+
+class Stateful(Protocol):
+    """A thing with a state dict that takes part in resume."""
+
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...  # noqa: D102
+
+
+class Average(Stateful, Protocol):
+    """A running average of the weights."""
+
+    def update(self) -> None: ...  # noqa: D102
+
+
+@dataclass
+class Hooks:
+    """What the caller wants done at certain steps.
+
+    Attributes:
+        log: gets the step and values for the training log.
+        validate: returns values to log, such as the validation loss.
+        preview: gets the step; writes pictures.
+        checkpoint: gets the unfinished checkpoint folder and may add files to it.
+    """
+
+    log: Callable[[int, dict[str, float]], None] | None = None
+    validate: Callable[[], dict[str, float]] | None = None
+    preview: Callable[[int], None] | None = None
+    checkpoint: Callable[[Path], None] | None = None
+
+
+@dataclass
+class LoopResult:
+    """Outcome of a run.
+
+    Attributes:
+        steps: optimizer steps done in all.
+        finished: False when the run was stopped by a signal.
+        losses: loss of every step of this call, in order.
+        seconds: time this call spent in steps.
+    """
+
+    steps: int
+    finished: bool
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def total_steps(options: LoopOptions, batches_per_epoch: int, processes: int = 1) -> int:
+    """Number of optimizer steps that the options ask for."""
+    if options.max_steps is not None:
+        return options.max_steps
+    if options.max_epochs is None:
+        raise OptionError("train", "neither max_steps nor max_epochs", "one of them says when to stop", "set one")
+    return options.max_epochs * steps_per_epoch(options, batches_per_epoch, processes)
+
+
+def steps_per_epoch(options: LoopOptions, batches_per_epoch: int, processes: int = 1) -> int:
+    """Optimizer steps per pass over the data; an incomplete last accumulation counts as a step."""
+    return math.ceil(batches_per_epoch / (options.accumulation * processes))
+
+
+def run_loop(
+    task: Task,
+    source: BatchSource,
+    optimizer: torch.optim.Optimizer,
+    schedule: Stateful | None,
+    options: LoopOptions,
+    folder: Path,
+    accelerator: Accelerator,
+    hooks: Hooks | None = None,
+    average: Average | None = None,
+    resume_from: Path | None = None,
+    title: str = "training",
+) -> LoopResult:
+    """Train until the options' last step, from a checkpoint if given.
+
+    Args:
+        task: what is trained.
+        source: where batches come from.
+        optimizer: over the task's parameter groups, not wrapped by accelerate.
+        schedule: learning-rate schedule with ``step()``, or None.
+        options: see LoopOptions.
+        folder: where ``step-XXXXXXXX`` checkpoints go.
+        accelerator: device, precision and processes.
+        hooks: what to do at certain steps.
+        average: running average of the weights, updated after each step.
+        resume_from: a checkpoint folder of the same run.
+        title: text of the progress bar.
+
+    Raises:
+        NumericalError: the loss or the gradient norm is not finite; names step and chips.
+    """
+    hooks = hooks or Hooks()
+    prepared: Any = accelerator.prepare_optimizer(optimizer)
+    parts: dict[str, Stateful] = {"optimizer": optimizer}
+    if schedule is not None:
+        parts["schedule"] = schedule
+    if average is not None:
+        parts["average"] = average
+    if accelerator.scaler is not None:
+        parts["scaler"] = accelerator.scaler
+    step, epoch, index = 0, 0, 0
+    modules = task.modules()
+    if resume_from is not None:
+        states, position = read_state(resume_from, modules)
+        for name, part in parts.items():
+            part.load_state_dict(states[name])
+        step, epoch, index = position["step"], position["epoch"], position["index"]
+        say(f"resumed from {resume_from} (step {step})")
+    prune(folder, None)
+    plan = source.plan(epoch)
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    last = total_steps(options, len(plan), processes)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    result = LoopResult(step, True)
+    for module in modules.values():
+        module.train()
+    _set_mode(optimizer, training=True)
+    stop = _StopSignal()
+    started = time.perf_counter()
+    with stop, progress_bar() as bar:
+        bar.disable = not accelerator.is_main_process
+        line = bar.add_task(title, total=last, completed=step, note="")
+        while step < last:
+            if stop.asked:
+                result.finished = False
+                break
+            micro = plan[index : index + options.accumulation * processes]
+            mine = micro[rank::processes]
+            prepared.zero_grad()
+            loss, values = 0.0, {}
+            for number, item in enumerate(mine):
+                torch.manual_seed(step_seed(options.seed, step, number * processes + rank))
+                batch = source.load(item, epoch)
+                with accelerator.autocast():
+                    part_loss, values = task.loss(batch)
+                _require_finite(part_loss, "loss", step, task, batch)
+                accelerator.backward(part_loss / len(mine))
+                loss += float(part_loss.detach()) / len(mine)
+            norm = _reduce_and_clip(accelerator, parameters, options.clip_norm, prepared)
+            if not math.isfinite(norm) and accelerator.scaler is None:
+                raise NumericalError(
+                    f"step {step + 1}",
+                    f"gradient norm is {norm} for the chips {task.describe(batch)}",
+                    "finite gradients",
+                    "lower the learning rate or the precision's risk (train.precision = \"no\")",
+                )
+            prepared.step()
+            if schedule is not None:
+                schedule.step()  # type: ignore[attr-defined]
+            task.after_step()
+            if average is not None:
+                average.update()
+            step, index = step + 1, index + len(micro)
+            result.losses.append(loss)
+            epoch_ended = index >= len(plan)
+            if epoch_ended:
+                epoch, index = epoch + 1, 0
+                plan = source.plan(epoch)
+            bar.update(line, completed=step, note=f"loss {loss:.4f}")
+            if hooks.log and (step % options.log_every == 0 or step == last):
+                rates = {f"lr/{g.get('name', i)}": float(g["lr"]) for i, g in enumerate(optimizer.param_groups)}
+                hooks.log(step, {"loss": loss, "gradient_norm": norm, "epoch": float(epoch), **rates, **values})
+            done = step == last
+
+            def due(steps: int | None, epochs: int | None) -> bool:
+                by_epoch = epochs is not None and epoch_ended and epoch % epochs == 0  # noqa: B023
+                return bool((steps is not None and step % steps == 0) or by_epoch)  # noqa: B023
+
+            if hooks.validate and (done or due(options.validate_every_steps, options.validate_every_epochs)):
+                measured = _in_eval_mode(task, optimizer, hooks.validate)
+                if hooks.log:
+                    hooks.log(step, measured)
+            if hooks.preview and due(options.preview_every_steps, options.preview_every_epochs):
+                _in_eval_mode(task, optimizer, lambda: hooks.preview(step))  # type: ignore[misc]  # noqa: B023
+            if done or stop.asked or due(options.checkpoint_every_steps, options.checkpoint_every_epochs):
+                position = {"step": step, "epoch": epoch, "index": index}
+                if accelerator.is_main_process:
+                    _write_checkpoint(folder, task, optimizer, parts, position, hooks, options)
+                accelerator.wait_for_everyone()
+    result.steps, result.seconds = step, time.perf_counter() - started
+    _set_mode(optimizer, training=False)
+    for module in modules.values():
+        module.eval()
+    if not result.finished:
+        console.print(f"stopped after step {step}; the checkpoint is written, run the same command again to go on")
+    return result
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """Newest complete checkpoint in ``folder``, or None."""
+    found = checkpoints(folder)
+    return found[-1] if found else None
+
+
+def step_seed(seed: int, step: int, part: int) -> int:
+    """Seed of torch's global generator for one micro-batch of one step."""
+    return int(sha256_bytes(f"{seed}/{step}/{part}".encode())[:15], 16)
+
+
+def _write_checkpoint(
+    folder: Path,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    parts: dict[str, Stateful],
+    position: dict[str, Any],
+    hooks: Hooks,
+    options: LoopOptions,
+) -> None:
+    with atomic_directory(folder / checkpoint_name(position["step"])) as path:
+        if hooks.checkpoint:  # first: leaving eval mode may round the weights of a schedule-free optimizer
+            checkpoint = hooks.checkpoint
+            _in_eval_mode(task, optimizer, lambda: checkpoint(path))
+        write_state(path, task.modules(), {name: part.state_dict() for name, part in parts.items()}, position)
+    prune(folder, options.keep_last)
+
+
+def _in_eval_mode(task: Task, optimizer: torch.optim.Optimizer, call: Callable[[], Any]) -> Any:
+    modules = task.modules().values()
+    state = torch.get_rng_state()
+    for module in modules:
+        module.eval()
+    _set_mode(optimizer, training=False)
+    try:
+        with torch.no_grad():
+            return call()
+    finally:
+        for module in modules:
+            module.train()
+        _set_mode(optimizer, training=True)
+        torch.set_rng_state(state)
+
+
+def _set_mode(optimizer: torch.optim.Optimizer, training: bool) -> None:
+    switch = getattr(optimizer, "train" if training else "eval", None)  # schedule-free optimizers keep two weight sets
+    if callable(switch):
+        switch()
+
+
+def _reduce_and_clip(accelerator: Accelerator, parameters: list[Tensor], limit: float | None, optimizer: Any) -> float:
+    if accelerator.num_processes > 1:
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad = accelerator.reduce(parameter.grad, "mean")  # type: ignore[assignment]
+    if accelerator.scaler is not None:
+        accelerator.unscale_gradients(optimizer)
+    return float(torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else math.inf))
+
+
+def _require_finite(loss: Tensor, what: str, step: int, task: Task, batch: Any) -> None:
+    if not torch.isfinite(loss).all():
+        raise NumericalError(
+            f"step {step + 1}",
+            f"{what} is {float(loss)} for the chips {task.describe(batch)}",
+            "a finite loss",
+            "look at these chips and their features; lower the learning rate",
+        )
+
+
+class _StopSignal:
+    """Turns SIGINT and SIGTERM into a flag, so that a run stops after the step with a checkpoint."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "_StopSignal":
+        self._old = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._old[number] = signal.signal(number, self._ask)
+            except ValueError:  # not in the main thread: signals stay with the caller
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

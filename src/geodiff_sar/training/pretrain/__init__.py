@@ -1,0 +1,1 @@
+"""Training a small base model from scratch: tokenizers, text encoders, VAE, transformer."""

@@ -1,0 +1,113 @@
+"""Third stage: the transformer, trained from scratch on cached latents and cached text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import SD3Transformer2DModel
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from geodiff_sar.training.objective import ObjectiveOptions, flow_loss, sample_u
+from geodiff_sar.training.pretrain.options import PretrainOptions, TransformerStageOptions
+from geodiff_sar.training.task import BatchSource, Task
+
+
+def build_transformer(options: PretrainOptions) -> SD3Transformer2DModel:
+    """Untrained MMDiT in the class and form that SD3.5-Medium uses (query-key norm, dual attention layers)."""
+    sizes, width = options.transformer, options.transformer.heads * options.transformer.head_width
+    reduction = 2 ** (len(options.vae.block_out_channels) - 1)
+    return SD3Transformer2DModel(
+        sample_size=max(options.resolution) // reduction,
+        patch_size=sizes.patch_size,
+        in_channels=options.vae.latent_channels,
+        out_channels=options.vae.latent_channels,
+        num_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        attention_head_dim=sizes.head_width,
+        joint_attention_dim=options.text.clip_l_width + options.text.clip_g_width,
+        caption_projection_dim=width,
+        pooled_projection_dim=2 * options.text.projection,
+        pos_embed_max_size=sizes.max_grid,
+        qk_norm="rms_norm",
+        dual_attention_layers=tuple(sizes.dual_attention_layers),
+    )
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Scaled latents (mean and standard deviation) with their text."""
+
+    mean: Float[Tensor, "batch channel height width"]
+    std: Float[Tensor, "batch channel height width"]
+    context: Float[Tensor, "batch token context"]
+    pooled: Float[Tensor, "batch pooled"]
+    ids: list[str]
+
+
+@dataclass(frozen=True)
+class LatentSet:
+    """All latents and texts of a data set; ``text_of[i]`` is the row of chip i's caption, row 0 is the empty caption."""
+
+    mean: Float[Tensor, "chip channel height width"]
+    std: Float[Tensor, "chip channel height width"]
+    context: Float[Tensor, "text token context"]
+    pooled: Float[Tensor, "text pooled"]
+    text_of: list[int]
+    ids: list[str]
+
+
+class LatentSource(BatchSource[LatentBatch]):
+    """Shuffled batches of a latent set, with captions dropped at random."""
+
+    def __init__(self, data: LatentSet, options: TransformerStageOptions):
+        self.data, self.options = data, options
+
+    def plan(self, epoch: int) -> list[Any]:
+        order = np.random.default_rng([self.options.seed, epoch]).permutation(len(self.data.ids))
+        size = self.options.batch_size
+        return [order[k : k + size].tolist() for k in range(0, max(len(order) - size, 0) + 1, size)]
+
+    def load(self, item: Any, epoch: int) -> LatentBatch:
+        rng = np.random.default_rng([self.options.seed, epoch, *item])
+        dropped = rng.random(len(item)) < self.options.caption_dropout
+        rows = [0 if gone else self.data.text_of[index] for index, gone in zip(item, dropped, strict=True)]
+        data = self.data
+        return LatentBatch(
+            data.mean[item], data.std[item], data.context[rows], data.pooled[rows], [data.ids[i] for i in item]
+        )
+
+
+class TransformerTask(Task[LatentBatch]):
+    """The whole transformer under the flow-matching loss."""
+
+    def __init__(self, transformer: SD3Transformer2DModel, options: TransformerStageOptions, shift: float):
+        self.transformer, self.options, self.shift = transformer, options, shift
+        self.objective = ObjectiveOptions(prediction_space="velocity")  # pyright: ignore
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"transformer": self.transformer}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": list(self.transformer.parameters()), "name": "transformer", "lr": self.options.lr}]
+
+    def loss(self, batch: LatentBatch) -> tuple[Tensor, dict[str, float]]:
+        latents = batch.mean + batch.std * torch.randn_like(batch.std)
+
+        def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
+            return self.transformer(
+                hidden_states=noisy,
+                timestep=timestep,
+                encoder_hidden_states=batch.context,
+                pooled_projections=batch.pooled,
+                return_dict=False,
+            )[0]
+
+        noise = torch.randn_like(latents)
+        u = sample_u(len(latents), self.objective)
+        losses, values = flow_loss(predict, latents, noise, u, self.objective, self.shift)
+        return losses.mean(), values
+
+    def describe(self, batch: LatentBatch) -> str:
+        return ", ".join(batch.ids[:8])

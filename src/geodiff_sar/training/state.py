@@ -1,0 +1,87 @@
+"""Checkpoints: the complete state of a run in one folder, written by atomic rename, read strictly."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from geodiff_sar.core.errors import FileError
+from geodiff_sar.core.files import read_json, write_json
+
+STEP_NAME = re.compile(r"step-(\d{8})")
+
+
+def trainable_state(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
+    """Trainable parameters and all buffers of the modules, as contiguous copies, keyed ``<module>.<name>``."""
+    state = {}
+    for prefix, module in modules.items():
+        for name, tensor in _tensors(module):
+            state[f"{prefix}.{name}"] = tensor.detach().clone().contiguous()
+    return state
+
+
+def load_trainable_state(modules: dict[str, nn.Module], state: dict[str, Tensor], source: Path) -> None:
+    """Copy ``state`` into the modules; a missing, extra or wrongly shaped tensor is a FileError."""
+    wanted = {f"{prefix}.{name}": tensor for prefix, module in modules.items() for name, tensor in _tensors(module)}
+    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    wrong = [key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape]
+    if missing or extra or wrong:
+        raise FileError(
+            source,
+            f"missing {missing[:5]}, unexpected {extra[:5]}, wrong shape {sorted(wrong)[:5]}",
+            "a checkpoint holds exactly the tensors of the run",
+            "resume with the configuration that wrote the checkpoint, or start in another output folder",
+        )
+    with torch.no_grad():
+        for key, tensor in wanted.items():
+            tensor.copy_(state[key])
+
+
+def write_state(folder: Path, modules: dict[str, nn.Module], parts: dict[str, Any], position: dict[str, Any]) -> None:
+    """Write weights, the state dicts of ``parts`` (optimizer, schedule, average) and the position into ``folder``."""
+    save_file(trainable_state(modules), folder / "weights.safetensors")
+    torch.save(parts, folder / "optimizer.pt")
+    write_json(folder / "position.json", position)
+
+
+def read_state(folder: Path, modules: dict[str, nn.Module]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Load what write_state wrote; returns the state dicts of the parts and the position."""
+    try:
+        state = load_file(folder / "weights.safetensors")
+        parts = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        raise FileError(
+            folder, f"cannot be read ({str(error)[:200]})", "a complete checkpoint", "resume from an earlier checkpoint"
+        ) from error
+    load_trainable_state(modules, state, folder / "weights.safetensors")
+    return parts, read_json(folder / "position.json")
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first (unfinished ones have other names)."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if STEP_NAME.fullmatch(path.name))
+
+
+def checkpoint_name(step: int) -> str:
+    """Folder name of the checkpoint after ``step`` optimizer steps."""
+    return f"step-{step:08d}"
+
+
+def prune(folder: Path, keep_last: int | None) -> None:
+    """Delete all but the newest ``keep_last`` checkpoints, and what a killed run left unfinished."""
+    for path in folder.glob(".tmp-*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if keep_last is not None:
+        for path in checkpoints(folder)[:-keep_last]:
+            shutil.rmtree(path)
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    found = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    return found + [(name, buffer) for name, buffer in module.named_buffers() if name in module.state_dict()]

@@ -1,0 +1,1 @@
+"""The only code that joins packages and decides what is written where. One file per workflow."""

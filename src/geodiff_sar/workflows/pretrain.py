@@ -1,0 +1,213 @@
+"""Train a small base model from scratch and write it in diffusers' layout."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import FlowMatchEulerDiscreteScheduler
+from torch import nn
+
+from geodiff_sar.core.config import Options, write_toml
+from geodiff_sar.core.console import progress_bar, say
+from geodiff_sar.core.errors import DataError, Interrupted
+from geodiff_sar.core.files import atomic_directory, read_json, sha256_json, write_json
+from geodiff_sar.data.buckets import fit_to_bucket
+from geodiff_sar.data.caption import Caption
+from geodiff_sar.data.image import load_chip
+from geodiff_sar.data.readers import read_samples
+from geodiff_sar.data.simulated import random_chips
+from geodiff_sar.model.base import SETTINGS_FILE, BaseSettings
+from geodiff_sar.model.text import TextEncoders
+from geodiff_sar.model.vae import VaeCodec
+from geodiff_sar.training.loop import Hooks, LoopOptions, latest_checkpoint, run_loop
+from geodiff_sar.training.pretrain.options import PretrainOptions
+from geodiff_sar.training.pretrain.text_stage import CaptionSource, CaptionVocabulary, TextTask, build_text_encoders
+from geodiff_sar.training.pretrain.tokenizers import build_clip_tokenizer, build_t5_tokenizer, save_tokenizers
+from geodiff_sar.training.pretrain.transformer_stage import (
+    LatentSet,
+    LatentSource,
+    TransformerTask,
+    build_transformer,
+)
+from geodiff_sar.training.pretrain.vae_stage import CropSource, VaeTask, build_vae, latent_statistics
+from geodiff_sar.training.task import BatchSource, Task
+
+
+def pretrain(options: PretrainOptions) -> Path:
+    """Train tokenizers, text encoders, VAE and transformer, one after another; returns the folder of the new base.
+
+    Run again after an interruption, it goes on where it stopped, stage by stage; the result is the same, bit for bit.
+    """
+    folder = Path(options.output_dir)
+    work = folder / "work"
+    _claim(work, options)
+    torch.manual_seed(options.train_transformer.seed)
+    chips, captions, ids = _load_chips(options)
+    parsed = [Caption(c.target, c.band, c.resolution, c.polarisation, c.azimuth_deg) for c in captions]
+    text = _train_text(options, work, parsed)
+    codec = _train_vae(options, work, chips, ids)
+    data = _encode(options, work, chips, [str(caption) for caption in captions], ids, text, codec)
+    transformer = build_transformer(options)
+    task = TransformerTask(transformer, options.train_transformer, options.shift)
+    average = _train(task, LatentSource(data, options.train_transformer), options.train_transformer, work / "transformer",
+                     "transformer", warmup=options.train_transformer.warmup, decay=options.train_transformer.ema_decay)
+    with average.applied():
+        _write_base(options, folder, text, codec, transformer)
+    return folder
+
+
+def _claim(work: Path, options: Options) -> None:
+    """The work folder belongs to one configuration; another one is refused."""
+    mark, digest = work / "configuration.json", sha256_json(options.model_dump(mode="json"))
+    if mark.is_file() and read_json(mark)["sha256"] != digest:
+        raise DataError(
+            work,
+            "holds the checkpoints of another configuration",
+            "a pre-training run keeps its configuration",
+            "restore the configuration, or choose another output_dir",
+        )
+    write_json(mark, {"sha256": digest})
+    write_toml(work / "config.toml", options)
+
+
+def _load_chips(options: PretrainOptions) -> tuple[list[np.ndarray], list[Caption], list[str]]:
+    width, height = options.resolution
+    if options.data_root is None:
+        simulated = options.simulated
+        say(f"simulating {simulated.count} chips")
+        made = random_chips(simulated.count, simulated.seed, size=max(width, height))
+        amplitudes = [fit_to_bucket(chip.amplitude, width, height)[0] for chip in made]
+        captions, ids = [chip.caption for chip in made], [f"simulated-{i}" for i in range(len(made))]
+    else:
+        samples = read_samples(Path(options.data_root), options.layout)
+        amplitudes = [fit_to_bucket(load_chip(sample.image_path), width, height)[0] for sample in samples]
+        captions, ids = [sample.caption for sample in samples], [sample.id for sample in samples]
+    return [options.remap.to_model(amplitude) for amplitude in amplitudes], captions, ids
+
+
+def _train_text(options: PretrainOptions, work: Path, captions: list[Caption]) -> TextEncoders:
+    vocabulary = CaptionVocabulary.of(captions)
+    source = CaptionSource(vocabulary, options.train_text.batch_size, options.train_text.seed)
+    texts = [text for item in range(40) for text in source.load(item, 0).captions]
+    sizes = options.text
+    tokenizers = (
+        build_clip_tokenizer(texts, sizes.clip_length, sizes.vocabulary, pad_with_first=False),
+        build_clip_tokenizer(texts, sizes.clip_length, sizes.vocabulary, pad_with_first=True),
+        build_t5_tokenizer(texts, sizes.t5_length, sizes.vocabulary),
+    )
+    text = build_text_encoders(sizes, tokenizers)
+    task = TextTask(text, vocabulary, options.train_text.lr)
+    _train(task, source, options.train_text, work / "text", "text encoders", warmup=100, decay=None)
+    text.model_hash = _state_hash(text)
+    return text.eval().requires_grad_(False)
+
+
+def _train_vae(options: PretrainOptions, work: Path, chips: list[np.ndarray], ids: list[str]) -> VaeCodec:
+    vae = build_vae(options.vae)
+    source = CropSource(chips, ids, options.train_vae)
+    _train(VaeTask(vae, options.train_vae), source, options.train_vae, work / "vae", "VAE", warmup=100, decay=None)
+    scale, shift = latent_statistics(vae, chips[:256])
+    vae.register_to_config(scaling_factor=scale, shift_factor=shift)
+    return VaeCodec(vae, options.transformer.patch_size, _state_hash(vae))
+
+
+def _encode(
+    options: PretrainOptions,
+    work: Path,
+    chips: list[np.ndarray],
+    captions: list[str],
+    ids: list[str],
+    text: TextEncoders,
+    codec: VaeCodec,
+) -> LatentSet:
+    means, stds = [], []
+    with progress_bar() as bar:
+        line = bar.add_task("encoding chips", total=len(chips), note="")
+        for start in range(0, len(chips), 16):
+            pixels = torch.from_numpy(np.stack(chips[start : start + 16]))[:, None]
+            mean, std = codec.encode(pixels)
+            means.append(mean)
+            stds.append(std)
+            bar.update(line, completed=start + len(pixels))
+    unique = ["", *sorted(set(captions))]
+    rows = {caption: row for row, caption in enumerate(unique)}
+    contexts, pooled = [], []
+    for start in range(0, len(unique), 64):
+        context, vector = text.encode(unique[start : start + 64])
+        contexts.append(context)
+        pooled.append(vector)
+    return LatentSet(
+        torch.cat(means), torch.cat(stds), torch.cat(contexts), torch.cat(pooled), [rows[c] for c in captions], ids
+    )
+
+
+def _train(
+    task: Task, source: BatchSource, options: LoopOptions, folder: Path, title: str, warmup: int, decay: float | None
+):
+    groups = [group for group in task.parameter_groups()]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.99))
+    steps = options.max_steps or 1
+
+    def rate(step: int) -> float:
+        return min(1.0, (step + 1) / max(warmup, 1)) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(step / steps, 1.0))))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    average = WeightAverage(task.modules(), decay) if decay is not None else None
+    accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision)
+    log = (folder.parent / f"{folder.name}.jsonl").open("a", encoding="utf-8")
+
+    def write_log(step: int, values: dict[str, float]) -> None:
+        log.write(json.dumps({"step": step, **values}) + "\n")
+        log.flush()
+
+    with log:
+        result = run_loop(
+            task,
+            source,
+            optimizer,
+            schedule,
+            options,
+            folder,
+            accelerator,
+            hooks=Hooks(log=write_log),
+            average=average,
+            resume_from=latest_checkpoint(folder),
+            title=title,
+        )
+    if not result.finished:
+        raise Interrupted(f"{title} stopped after step {result.steps}")
+    return average
+
+
+def _state_hash(module: nn.Module) -> str:
+    from geodiff_sar.core.files import sha256_bytes
+
+    return sha256_bytes(*(tensor.contiguous().numpy().tobytes() for _, tensor in sorted(module.state_dict().items())))
+
+
+def _write_base(
+    options: PretrainOptions, folder: Path, text: TextEncoders, codec: VaeCodec, transformer: nn.Module
+) -> None:
+    settings = BaseSettings(
+        resolution=options.resolution,
+        shift=options.shift,
+        t5_length=options.text.t5_length,
+        remap=options.remap,
+        embed_dim=options.adapter_embed_dim,
+        guidance_scale=options.guidance_scale,
+    )
+    parts = {
+        "transformer": transformer, "vae": codec.vae, "text_encoder": text.clip_l,
+        "text_encoder_2": text.clip_g, "text_encoder_3": text.t5,
+    }
+    tokenizers = dict(zip(("tokenizer", "tokenizer_2", "tokenizer_3"), text.tokenizers, strict=True))
+    number = torch.float16 if options.store == "float16" else torch.float32
+    for name, part in parts.items():
+        with atomic_directory(folder / name) as path:
+            part.to(number).save_pretrained(path, safe_serialization=True)  # pyright: ignore
+        part.to(torch.float32)
+    save_tokenizers(folder, tokenizers)  # pyright: ignore
+    FlowMatchEulerDiscreteScheduler(shift=options.shift).save_pretrained(folder / "scheduler")
+    write_json(folder / SETTINGS_FILE, settings.model_dump(mode="json"))
