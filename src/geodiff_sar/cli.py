@@ -99,18 +99,24 @@ def generate(
     lora_weights: Annotated[str | None, typer.Option(help="adapter: the training's folder, file, or a glob")] = None,
     prompt: Annotated[str | None, typer.Option(help="caption, see docs/formats.md")] = None,
     prompts_file: Annotated[Path | None, typer.Option(help=".txt, .json or .toml with prompts and flags")] = None,
-    azimuths: Annotated[str | None, typer.Option(help="start:stop:step or a,b,c in degrees; sets caption and pose")] = None,
+    azimuths: Annotated[
+        str | None, typer.Option(help="start:stop:step or a,b,c in degrees; sets caption and pose")
+    ] = None,
     depression: Annotated[float | None, typer.Option(help="depression angle, degrees")] = None,
     pointcloud_path: Annotated[
         str | None, typer.Option(help="point features; {azimuth} stands for the azimuth of a sweep")
     ] = None,
-    pointcloud_dir: Annotated[Path | None, typer.Option(help="folder that relative --pc paths are looked up in")] = None,
+    pointcloud_dir: Annotated[
+        Path | None, typer.Option(help="folder that relative --pc paths are looked up in")
+    ] = None,
     reference: Annotated[Path | None, typer.Option(help="reference chip, another view of the target")] = None,
     enable_3d_fusion: Annotated[
-        bool | None, typer.Option("--enable-3d-fusion/--no-3d-fusion", help="fusion on or off; default: on with an adapter")
+        bool | None,
+        typer.Option("--enable-3d-fusion/--no-3d-fusion", help="fusion on or off; default: on with an adapter"),
     ] = None,
     allow_missing_geometry: Annotated[
-        bool, typer.Option("--allow-missing-geometry", help="generate without a point cloud by the learned null embedding")
+        bool,
+        typer.Option("--allow-missing-geometry", help="generate without a point cloud by the learned null embedding"),
     ] = False,
     fusion_method: Annotated[str | None, typer.Option(help="checked against the adapter")] = None,
     pointcloud_dim: Annotated[int | None, typer.Option(help="checked against the adapter")] = None,
@@ -118,7 +124,9 @@ def generate(
     fusion_scale: Annotated[
         float | None, typer.Option(help="strength of the fusion; default FUSION_INJECTION_SCALE or 1")
     ] = None,
-    geometry_scale: Annotated[float | None, typer.Option(help="guidance scale of the geometry, apart from the text")] = None,
+    geometry_scale: Annotated[
+        float | None, typer.Option(help="guidance scale of the geometry, apart from the text")
+    ] = None,
     network_multiplier: Annotated[float, typer.Option(help="strength of the LoRA")] = 1.0,
     negative_prompt: Annotated[str, typer.Option(help="what to guide away from")] = "",
     height: Annotated[int | None, typer.Option(help="pixels; default: the base's, 512 for SD3.5")] = None,
@@ -148,7 +156,9 @@ def generate(
     output_name: Annotated[str | None, typer.Option(help="first part of the file names; default: generated")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace pictures of the same name")] = False,
     rgb: Annotated[bool, typer.Option("--rgb", help="write three equal channels instead of grey")] = False,
-    contact_sheet: Annotated[bool, typer.Option("--contact-sheet", help="also write all pictures on one sheet")] = False,
+    contact_sheet: Annotated[
+        bool, typer.Option("--contact-sheet", help="also write all pictures on one sheet")
+    ] = False,
     gif: Annotated[bool, typer.Option("--gif", help="also write the sweep as an animation")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
     dtype: Annotated[str, typer.Option(help="fp32, fp16 or bf16; default: fp32 on the CPU, bf16 elsewhere")] = "auto",

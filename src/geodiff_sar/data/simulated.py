@@ -70,7 +70,7 @@ def simulate_chip(
         raise OptionError("band", repr(band), f"one of {', '.join(BAND_FREQUENCY_HZ)}", "choose one of these")
     rng = np.random.default_rng([seed, 20_251])
     centres = build_centres(target)
-    slant, cross, toward = radar_frame(centres.position, pose)
+    slant, cross, _toward = radar_frame(centres.position, pose)
     amplitude = visible_amplitude(centres, pose, polarisation)
     phase = 4 * np.pi * slant * BAND_FREQUENCY_HZ[band] / SPEED_OF_LIGHT_M_S
     response = _system_response(size, 1.0 if resolution == "High" else 0.5)

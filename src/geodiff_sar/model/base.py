@@ -30,7 +30,9 @@ class BaseSettings(Options):
     shift: float = Field(3.0, gt=0, description="timestep shift of its training")
     t5_length: int = Field(256, ge=1, description="number of T5 tokens")
     remap: AmplitudeRemap = Field(AmplitudeRemap(exponent=1.0), description="amplitude to pixel remap of its training")
-    embed_dim: int | None = Field(None, ge=1, description="width of the modality embeddings; None: from the pooled width")
+    embed_dim: int | None = Field(
+        None, ge=1, description="width of the modality embeddings; None: from the pooled width"
+    )
     guidance_scale: float = Field(7.5, ge=0, description="guidance scale that suits it")
 
 
@@ -101,7 +103,7 @@ def load_base(name: str, dtype: torch.dtype = torch.float32, device: torch.devic
     return BaseModel(name, folder, transformer, codec, text.eval(), settings, whole)
 
 
-def load_part(cls, folder: Path, part: str, dtype: torch.dtype):  # noqa: ANN001, ANN201
+def load_part(cls, folder: Path, part: str, dtype: torch.dtype):
     """One part of a base by its diffusers or transformers class; local files only."""
     if not (folder / part / "config.json").is_file():
         raise FileError(folder / part / "config.json", "no such file", f"a base holds '{part}'", _REMEDY)

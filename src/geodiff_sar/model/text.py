@@ -53,9 +53,7 @@ class TextEncoders(nn.Module):
         )
 
     @torch.no_grad()
-    def encode(
-        self, captions: list[str]
-    ) -> tuple[Float[Tensor, "batch token context"], Float[Tensor, "batch pooled"]]:
+    def encode(self, captions: list[str]) -> tuple[Float[Tensor, "batch token context"], Float[Tensor, "batch pooled"]]:
         """Context tokens and pooled vector of each caption, float32, on the CPU; the modules are in eval mode."""
         training = self.training
         self.eval()
@@ -68,7 +66,9 @@ class TextEncoders(nn.Module):
     ) -> tuple[Float[Tensor, "batch token context"], Float[Tensor, "batch pooled"]]:
         """As encode, with gradients and in the modules' own mode, number format and device."""
         hidden, projections = [], []
-        for encoder, tokenizer, length in zip((self.clip_l, self.clip_g), self.tokenizers, self.token_lengths, strict=False):
+        for encoder, tokenizer, length in zip(
+            (self.clip_l, self.clip_g), self.tokenizers, self.token_lengths, strict=False
+        ):
             output = encoder(_tokenize(tokenizer, captions, length).to(encoder.device), output_hidden_states=True)
             hidden.append(output.hidden_states[-2])
             projections.append(output.text_embeds)

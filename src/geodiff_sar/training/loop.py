@@ -50,15 +50,15 @@ class LoopOptions(Options):
 class Stateful(Protocol):
     """A thing with a state dict that takes part in resume."""
 
-    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...  # noqa: D102
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
 class Average(Stateful, Protocol):
     """A running average of the weights."""
 
-    def update(self) -> None: ...  # noqa: D102
+    def update(self) -> None: ...
 
 
 @dataclass
@@ -193,7 +193,7 @@ def run_loop(
                     f"step {step + 1}",
                     f"gradient norm is {norm} for the chips {task.describe(batch)}",
                     "finite gradients",
-                    "lower the learning rate or the precision's risk (train.precision = \"no\")",
+                    'lower the learning rate or the precision\'s risk (train.precision = "no")',
                 )
             prepared.step()
             if schedule is not None:

@@ -12,7 +12,7 @@ from torch import nn
 from geodiff_sar.core.config import Options, write_toml
 from geodiff_sar.core.console import progress_bar, say
 from geodiff_sar.core.errors import DataError, Interrupted
-from geodiff_sar.core.files import atomic_directory, read_json, sha256_json, write_json
+from geodiff_sar.core.files import atomic_directory, read_json, sha256_bytes, sha256_json, write_json
 from geodiff_sar.data.buckets import fit_to_bucket
 from geodiff_sar.data.caption import Caption
 from geodiff_sar.data.image import load_chip
@@ -21,6 +21,7 @@ from geodiff_sar.data.simulated import random_chips
 from geodiff_sar.model.base import SETTINGS_FILE, BaseSettings
 from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.vae import VaeCodec
+from geodiff_sar.training.ema import WeightAverage
 from geodiff_sar.training.loop import Hooks, LoopOptions, latest_checkpoint, run_loop
 from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.training.pretrain.text_stage import CaptionSource, CaptionVocabulary, TextTask, build_text_encoders
@@ -45,14 +46,14 @@ def pretrain(options: PretrainOptions) -> Path:
     _claim(work, options)
     torch.manual_seed(options.train_transformer.seed)
     chips, captions, ids = _load_chips(options)
-    parsed = [Caption(c.target, c.band, c.resolution, c.polarisation, c.azimuth_deg) for c in captions]
-    text = _train_text(options, work, parsed)
+    text = _train_text(options, work, captions)
     codec = _train_vae(options, work, chips, ids)
-    data = _encode(options, work, chips, [str(caption) for caption in captions], ids, text, codec)
+    data = _encode(chips, [str(caption) for caption in captions], ids, text, codec)
     transformer = build_transformer(options)
     task = TransformerTask(transformer, options.train_transformer, options.shift)
-    average = _train(task, LatentSource(data, options.train_transformer), options.train_transformer, work / "transformer",
-                     "transformer", warmup=options.train_transformer.warmup, decay=options.train_transformer.ema_decay)
+    stage = options.train_transformer
+    average = WeightAverage(task.modules(), stage.ema_decay)
+    _train(task, LatentSource(data, stage), stage, work / "transformer", "transformer", stage.warmup, average)
     with average.applied():
         _write_base(options, folder, text, codec, transformer)
     return folder
@@ -99,7 +100,7 @@ def _train_text(options: PretrainOptions, work: Path, captions: list[Caption]) -
     )
     text = build_text_encoders(sizes, tokenizers)
     task = TextTask(text, vocabulary, options.train_text.lr)
-    _train(task, source, options.train_text, work / "text", "text encoders", warmup=100, decay=None)
+    _train(task, source, options.train_text, work / "text", "text encoders", warmup=100)
     text.model_hash = _state_hash(text)
     return text.eval().requires_grad_(False)
 
@@ -107,15 +108,13 @@ def _train_text(options: PretrainOptions, work: Path, captions: list[Caption]) -
 def _train_vae(options: PretrainOptions, work: Path, chips: list[np.ndarray], ids: list[str]) -> VaeCodec:
     vae = build_vae(options.vae)
     source = CropSource(chips, ids, options.train_vae)
-    _train(VaeTask(vae, options.train_vae), source, options.train_vae, work / "vae", "VAE", warmup=100, decay=None)
+    _train(VaeTask(vae, options.train_vae), source, options.train_vae, work / "vae", "VAE", warmup=100)
     scale, shift = latent_statistics(vae, chips[:256])
     vae.register_to_config(scaling_factor=scale, shift_factor=shift)
     return VaeCodec(vae, options.transformer.patch_size, _state_hash(vae))
 
 
 def _encode(
-    options: PretrainOptions,
-    work: Path,
     chips: list[np.ndarray],
     captions: list[str],
     ids: list[str],
@@ -144,17 +143,23 @@ def _encode(
 
 
 def _train(
-    task: Task, source: BatchSource, options: LoopOptions, folder: Path, title: str, warmup: int, decay: float | None
-):
-    groups = [group for group in task.parameter_groups()]
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.99))
+    task: Task,
+    source: BatchSource,
+    options: LoopOptions,
+    folder: Path,
+    title: str,
+    warmup: int,
+    average: WeightAverage | None = None,
+) -> None:
+    optimizer = torch.optim.AdamW(task.parameter_groups(), weight_decay=0.01, betas=(0.9, 0.99))
     steps = options.max_steps or 1
 
     def rate(step: int) -> float:
-        return min(1.0, (step + 1) / max(warmup, 1)) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(step / steps, 1.0))))
+        return min(1.0, (step + 1) / max(warmup, 1)) * (
+            0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(step / steps, 1.0)))
+        )
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    average = WeightAverage(task.modules(), decay) if decay is not None else None
     accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision)
     log = (folder.parent / f"{folder.name}.jsonl").open("a", encoding="utf-8")
 
@@ -178,12 +183,9 @@ def _train(
         )
     if not result.finished:
         raise Interrupted(f"{title} stopped after step {result.steps}")
-    return average
 
 
 def _state_hash(module: nn.Module) -> str:
-    from geodiff_sar.core.files import sha256_bytes
-
     return sha256_bytes(*(tensor.contiguous().numpy().tobytes() for _, tensor in sorted(module.state_dict().items())))
 
 
@@ -199,8 +201,11 @@ def _write_base(
         guidance_scale=options.guidance_scale,
     )
     parts = {
-        "transformer": transformer, "vae": codec.vae, "text_encoder": text.clip_l,
-        "text_encoder_2": text.clip_g, "text_encoder_3": text.t5,
+        "transformer": transformer,
+        "vae": codec.vae,
+        "text_encoder": text.clip_l,
+        "text_encoder_2": text.clip_g,
+        "text_encoder_3": text.t5,
     }
     tokenizers = dict(zip(("tokenizer", "tokenizer_2", "tokenizer_3"), text.tokenizers, strict=True))
     number = torch.float16 if options.store == "float16" else torch.float32

@@ -26,7 +26,7 @@ class TextSizes(Options):
     t5_layers: int = Field(2, ge=1)
     clip_length: int = Field(32, ge=8, description="positions of both CLIPs")
     t5_length: int = Field(28, ge=8, description="number of T5 tokens")
-    vocabulary: int = Field(640, ge=300, description="upper limit of entries of each tokenizer")
+    vocabulary: int = Field(800, ge=600, description="upper limit of entries of each tokenizer")
 
 
 class VaeSizes(Options):
@@ -46,7 +46,7 @@ class TransformerSizes(Options):
     head_width: int = Field(32, ge=4)
     patch_size: int = Field(2, ge=1)
     dual_attention_layers: list[int] = Field([0, 1])
-    max_grid: int = Field(64, ge=4, description="largest picture side in patches")
+    max_grid: int = Field(48, ge=4, description="largest picture side in patches")
 
 
 class TextStageOptions(LoopOptions):
@@ -85,7 +85,9 @@ class TransformerStageOptions(LoopOptions):
 class PretrainOptions(Options):
     """Everything ``geodiff-sar pretrain`` reads."""
 
-    output_dir: str = Field("output/mini", description="folder of the new base; its work/ folder holds checkpoints and caches")
+    output_dir: str = Field(
+        "output/mini", description="folder of the new base; its work/ folder holds checkpoints and caches"
+    )
     data_root: str | None = Field(None, description="folder of chips with captions; None: simulated chips")
     layout: str = Field("auto", description="layout of data_root; see `geodiff-sar list layouts`")
     simulated: SimulatedDataOptions = SimulatedDataOptions()  # pyright: ignore

@@ -4,17 +4,21 @@ Digits are always single tokens, so that every azimuth is spelled the same way; 
 targets are whole tokens; any other text still has a spelling in bytes (CLIP) or letters (T5).
 """
 
+import itertools
 import string
 from collections import Counter
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 START, END, PAD, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<pad>", "<unk>"
+WORD_END = "</w>"
 
 
-def build_clip_tokenizer(captions: list[str], length: int, vocabulary: int, pad_with_first: bool) -> PreTrainedTokenizerFast:
+def build_clip_tokenizer(
+    captions: list[str], length: int, vocabulary: int, pad_with_first: bool
+) -> PreTrainedTokenizerFast:
     """Byte-level BPE in CLIP's manner: lower case, end-of-word suffix, start and end tokens last in the vocabulary.
 
     Args:
@@ -23,32 +27,62 @@ def build_clip_tokenizer(captions: list[str], length: int, vocabulary: int, pad_
         vocabulary: upper limit of entries.
         pad_with_first: pad with token 0, as CLIP-G does, instead of the end token, as CLIP-L does.
     """
-    tokenizer = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=END))
-    tokenizer.normalizer = normalizers.Sequence(  # pyright: ignore
+    normalizer = normalizers.Sequence(  # pyright: ignore
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
     )
     words = Regex(r"<\|startoftext\|>|<\|endoftext\|>|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore
+    splitter = pre_tokenizers.Sequence(  # pyright: ignore
         [pre_tokenizers.Split(words, behavior="removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
-    tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - 2, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False, min_frequency=1
+    counts = Counter(
+        word for caption in captions for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(caption))
     )
-    every_byte_ends_a_word = [f"{a}" for a in string.ascii_lowercase + string.digits + string.punctuation]
-    tokenizer.train_from_iterator(captions + every_byte_ends_a_word * 2, trainer)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    entries = [*alphabet, *(letter + WORD_END for letter in alphabet)]
+    merges = learn_merges(counts, vocabulary - len(entries) - 2)
+    entries += [first + second for first, second in merges] + [START, END]
+    ids = {entry: number for number, entry in enumerate(dict.fromkeys(entries))}
+    model = models.BPE(vocab=ids, merges=merges, end_of_word_suffix=WORD_END, unk_token=END)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizer  # pyright: ignore
+    tokenizer.pre_tokenizer = splitter  # pyright: ignore
+    tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore
     tokenizer.add_special_tokens([START, END])
-    start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
-    tokenizer.post_processor = processors.RobertaProcessing((END, end), (START, start), False, False)  # pyright: ignore
+    tokenizer.post_processor = processors.RobertaProcessing((END, ids[END]), (START, ids[START]), False, False)  # pyright: ignore
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=START,
         eos_token=END,
         unk_token=END,
-        pad_token=tokenizer.id_to_token(0) if pad_with_first else END,
+        pad_token=alphabet[0] if pad_with_first else END,
         model_max_length=length,
     )
+
+
+def learn_merges(counts: Counter[str], most: int) -> list[tuple[str, str]]:
+    """Byte-pair merges of the most frequent neighbours, ties in alphabetical order.
+
+    The library's trainer breaks ties in the order of a hash map, which differs from process to process; a resumed run
+    must find the same vocabulary.
+    """
+    split = {word: [*word[:-1], word[-1] + WORD_END] for word in counts}
+    merges: list[tuple[str, str]] = []
+    while len(merges) < most:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, parts in split.items():
+            for pair in itertools.pairwise(parts):
+                pairs[pair] += counts[word]
+        if not pairs:
+            break
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        for parts in split.values():
+            place = 0
+            while place < len(parts) - 1:
+                if (parts[place], parts[place + 1]) == best:
+                    parts[place : place + 2] = [best[0] + best[1]]
+                place += 1
+    return merges
 
 
 def build_t5_tokenizer(captions: list[str], length: int, vocabulary: int) -> PreTrainedTokenizerFast:

@@ -1,0 +1,130 @@
+"""Point clouds of any length to one vector, whatever the order of the points."""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from geodiff_sar.core.config import Options
+from geodiff_sar.core.errors import DataError, OptionError
+
+
+class PointEncoderOptions(Options):
+    """How a point cloud becomes a vector."""
+
+    positions: Literal["coordinates", "index", "none"] = Field(
+        "coordinates", description="position of a point: its coordinates, its index in the file (as published), or none"
+    )
+    heads: int = Field(8, ge=1, description="attention heads")
+    layers: int = Field(1, ge=1, le=12, description="self-attention layers")
+    fourier_bands: int = Field(6, ge=1, le=16, description="octaves of the coordinate encoding")
+    coordinate_scale_m: float = Field(10.0, gt=0, description="length that one unit of the encoding stands for, m")
+    max_points: int = Field(1024, ge=1, description="largest cloud accepted")
+
+
+class PointEncoder(nn.Module):
+    """Standardised features and encoded coordinates, masked self-attention, masked mean.
+
+    Permutation-invariant with positions "coordinates" and "none". With "index" it learns a vector per index, as the
+    published code does on a set that has no order.
+
+    Args:
+        feature_dim: width D of the features.
+        embed_dim: width of the result.
+        options: see PointEncoderOptions.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+
+    def __init__(self, feature_dim: int, embed_dim: int, options: PointEncoderOptions):
+        super().__init__()
+        if embed_dim % options.heads:
+            raise OptionError(
+                "conditioning.points.heads",
+                str(options.heads),
+                f"divides the embedding width {embed_dim}",
+                "set 8 or 4",
+            )
+        self.options = options
+        self.register_buffer("feature_mean", torch.zeros(feature_dim))
+        self.register_buffer("feature_std", torch.ones(feature_dim))
+        self.projection = nn.Linear(feature_dim, embed_dim)
+        if options.positions == "coordinates":
+            self.coordinates = nn.Linear(3 + 6 * options.fourier_bands, embed_dim, bias=False)
+        elif options.positions == "index":
+            self.index = nn.Parameter(torch.randn(options.max_points, embed_dim) * 0.02)
+        self.blocks = nn.ModuleList([_Block(embed_dim, options.heads) for _ in range(options.layers)])
+
+    def set_statistics(self, mean: Float[Tensor, " feature"], std: Float[Tensor, " feature"]) -> None:
+        """Set the training set's mean and standard deviation, with which features are standardised."""
+        self.feature_mean.copy_(mean)
+        self.feature_std.copy_(std)
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch point feature"],
+        coordinates: Float[Tensor, "batch point 3"],
+        point_mask: Bool[Tensor, "batch point"],
+        has_coordinates: Bool[Tensor, " batch"],
+    ) -> tuple[Float[Tensor, "batch embed"], Float[Tensor, "batch point embed"]]:
+        """Vector of each cloud and its point tokens (zero at padding). A cloud without points gives a finite vector.
+
+        Raises:
+            DataError: positions come from coordinates and a cloud has none.
+            OptionError: a cloud is larger than ``max_points``.
+        """
+        self._check(point_mask, has_coordinates)
+        some = point_mask.clone()
+        some[:, 0] |= ~point_mask.any(dim=1)  # attention needs one key, even where the cloud is absent
+        keep = point_mask[..., None]
+        standard = torch.where(keep, (features - self.feature_mean) / self.feature_std, 0.0)
+        tokens = self.projection(standard)
+        if self.options.positions == "coordinates":
+            tokens = tokens + self.coordinates(self._encode(torch.where(keep, coordinates, 0.0)))
+        elif self.options.positions == "index":
+            tokens = tokens + self.index[: features.shape[1]]
+        for block in self.blocks:
+            tokens = block(tokens, some)
+        tokens = torch.where(keep, tokens, 0.0)
+        return tokens.sum(dim=1) / point_mask.sum(dim=1, keepdim=True).clamp_min(1), tokens
+
+    def _check(self, point_mask: Tensor, has_coordinates: Tensor) -> None:
+        if point_mask.shape[1] > self.options.max_points:
+            raise OptionError(
+                "conditioning.points.max_points",
+                f"a cloud of {point_mask.shape[1]} points",
+                f"at most {self.options.max_points}",
+                "raise max_points, or thin the cloud",
+            )
+        lacking = point_mask.any(dim=1) & ~has_coordinates
+        if self.options.positions == "coordinates" and bool(lacking.any()):
+            raise DataError(
+                "point features",
+                "a file without coordinates (.npy, or .pt with a bare tensor)",
+                "positions are taken from coordinates",
+                'give files with coordinates, or set conditioning.points.positions = "none" or "index"',
+            )
+
+    def _encode(self, coordinates: Tensor) -> Tensor:
+        scaled = coordinates / self.options.coordinate_scale_m
+        octaves = 2.0 ** torch.arange(self.options.fourier_bands, device=scaled.device, dtype=scaled.dtype)
+        waves = (scaled[..., None] * (math.pi * octaves)).flatten(-2)
+        return torch.cat([scaled, waves.sin(), waves.cos()], dim=-1)
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.norm_feed = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        mixed, _ = self.attention(tokens, tokens, tokens, key_padding_mask=~mask, need_weights=False)
+        tokens = self.norm(tokens + mixed)
+        return self.norm_feed(tokens + self.feed(tokens))

@@ -1,0 +1,334 @@
+"""Chips with their conditions, ready for training: checked and cached up front, collated deterministically."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from geodiff_sar.core.condition import Condition
+from geodiff_sar.core.config import Options
+from geodiff_sar.core.console import progress_bar, warn
+from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.files import sha256_bytes, sha256_file
+from geodiff_sar.core.types import GeometryPrior
+from geodiff_sar.data.buckets import BucketOptions, check_grain, choose_bucket, fit_to_bucket, make_buckets
+from geodiff_sar.data.cache import CacheOptions, TensorCache, latent_key, pack_text, text_key
+from geodiff_sar.data.caption import CaptionOptions, augment_caption
+from geodiff_sar.data.collate import join_conditions, make_condition
+from geodiff_sar.data.features import load_features
+from geodiff_sar.data.image import load_chip
+from geodiff_sar.data.reference import choose_reference
+from geodiff_sar.data.reference_cache import read_reference_latents, reference_cache_path, write_reference_latents
+from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.data.sample import Sample
+from geodiff_sar.data.splits import SplitOptions
+
+
+class DataOptions(Options):
+    """The data of a training run."""
+
+    root: str | None = Field(None, description="data folder (docs/formats.md lists the layouts)")
+    layout: str = Field("auto", description="see `geodiff-sar list layouts`")
+    pointcloud_dir: str | None = Field(None, description="folder of point features; None: where the layout keeps them")
+    pointcloud_dim: int = Field(64, ge=1, description="width D of the point features")
+    allow_missing_geometry: bool = Field(
+        False, description="train chips without features on the learned null embedding"
+    )
+    image_condition: Literal["reference", "self", "none"] = Field(
+        "reference", description="another chip of the target; 'self' is the published scheme and leaks the target"
+    )
+    buckets: BucketOptions = BucketOptions()  # pyright: ignore
+    captions: CaptionOptions = CaptionOptions()  # pyright: ignore
+    split: SplitOptions = SplitOptions()  # pyright: ignore
+    cache: CacheOptions = CacheOptions()  # pyright: ignore
+
+
+class ChipEncoder(Protocol):
+    """The VAE as the data set needs it; see model.vae.VaeCodec."""
+
+    model_hash: str
+    grain: int
+    reduction: int
+    scale: float
+    shift: float
+
+    @property
+    def dtype(self) -> str: ...
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class CaptionEncoder(Protocol):
+    """The text encoders as the data set needs them; see model.text.TextEncoders."""
+
+    model_hash: str
+
+    @property
+    def dtype(self) -> str: ...
+
+    @property
+    def token_lengths(self) -> tuple[int, ...]: ...
+
+    def encode(self, captions: list[str]) -> tuple[Tensor, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Chips of one bucket.
+
+    Attributes:
+        ids: of the samples.
+        captions: as seen in this step (after dropout and shuffling).
+        mean: scaled latent mean.
+        std: scaled latent standard deviation; zero for latents read from the published cache.
+        condition: text, geometry, reference and pose.
+    """
+
+    ids: list[str]
+    captions: list[str]
+    mean: Float[Tensor, "batch channel height width"]
+    std: Float[Tensor, "batch channel height width"]
+    condition: Condition
+
+
+class ChipDataset:
+    """Samples joined with latents, text embeddings, point clouds, references and poses.
+
+    Args:
+        samples: chips of this part (training or validation).
+        options: data options.
+        remap: amplitude to model values.
+        resolution: width and height that set the area of the buckets.
+        chips: the VAE.
+        texts: the text encoders.
+        cache_folder: where latents and embeddings are kept; None: in memory.
+        reference_pool: chips that may serve as references; None: ``samples``. Validation takes the training part, so
+            that it never looks at held-out chips.
+    """
+
+    def __init__(
+        self,
+        samples: list[Sample],
+        options: DataOptions,
+        remap: AmplitudeRemap,
+        resolution: tuple[int, int],
+        chips: ChipEncoder,
+        texts: CaptionEncoder,
+        cache_folder: Path | None,
+        reference_pool: list[Sample] | None = None,
+    ):
+        self.samples, self.options, self.remap, self.resolution = samples, options, remap, resolution
+        self.chips, self.texts, self.cache = chips, texts, TensorCache(cache_folder)
+        self.pool = samples if reference_pool is None else reference_pool
+        self.references: list[Sample | None] = []
+        self.missing_geometry: list[str] = []
+        self._priors: dict[str, GeometryPrior] = {}
+        self._buckets: dict[str, tuple[int, int]] = {}
+        self._hashes: dict[Path, str] = {}
+        self._latents: dict[tuple[str, tuple[int, int]], tuple[Tensor, Tensor]] = {}
+
+    def prepare(self) -> None:
+        """Read and check everything, fill the caches. All mistakes in the data come up here, before training.
+
+        Raises:
+            FileError, DataError: as the readers; a chip without features unless ``allow_missing_geometry``.
+        """
+        check_grain(self.options.buckets.bucket_reso_steps, self.resolution, self.chips.grain)
+        self._load_priors()
+        if self.options.image_condition == "self":
+            warn("image_condition = 'self' shows the model the chip it is to generate; for reproduction only")
+        bucket_list = self._bucket_list()
+        with progress_bar() as bar:
+            line = bar.add_task("caching latents", total=len(self.samples), note="")
+            for sample in self.samples:
+                amplitude = load_chip(sample.image_path)
+                size = (amplitude.shape[1], amplitude.shape[0])
+                self._buckets[sample.id] = choose_bucket(size, bucket_list)
+                self._latent(sample, self._buckets[sample.id], amplitude)
+                bar.advance(line)
+        self.references = [self._choose_reference(sample) for sample in self.samples]
+        for sample, reference in zip(self.samples, self.references, strict=True):
+            if reference is not None:
+                self._latent(reference, self._buckets[sample.id])
+        self._texts(sorted({"", *(self._plain(sample) for sample in self.samples)}))
+
+    def feature_statistics(self) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
+        """Mean and standard deviation of each feature channel over all points of this part.
+
+        A channel that never varies gets the standard deviation 1.
+        """
+        if not self._priors:
+            raise DataError(
+                "data.pointcloud_dir",
+                "no chip has point features",
+                "statistics need at least one cloud",
+                "set the folder",
+            )
+        rows = np.concatenate([prior.features for prior in self._priors.values()]).astype(np.float64)
+        std = rows.std(axis=0)
+        std[std < 1e-6] = 1.0
+        return torch.from_numpy(rows.mean(axis=0)).float(), torch.from_numpy(std).float()
+
+    def coordinates_known(self) -> bool:
+        """Whether every cloud has coordinates."""
+        return all(prior.coordinates is not None for prior in self._priors.values())
+
+    def batch_plan(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+        """Batches of sample indices, each of one bucket, in an order set by (seed, epoch); repeats are honoured.
+
+        Incomplete batches are kept.
+        """
+        rng = np.random.default_rng([seed, epoch, 1])
+        by_bucket: dict[tuple[int, int], list[int]] = {}
+        for index, sample in enumerate(self.samples):
+            by_bucket.setdefault(self._buckets[sample.id], []).extend([index] * sample.repeats)
+        plan = []
+        for bucket in sorted(by_bucket):
+            order = rng.permutation(by_bucket[bucket]).tolist()
+            plan += [order[k : k + batch_size] for k in range(0, len(order), batch_size)]
+        return [plan[k] for k in rng.permutation(len(plan))]
+
+    def collate(self, indices: list[int], epoch: int, seed: int, augment: bool = True) -> Batch:
+        """The batch of the samples at ``indices``; depends on nothing but the arguments.
+
+        Args:
+            indices: samples of one bucket.
+            epoch, seed: choose the caption augmentation.
+            augment: False leaves captions as they are, for validation.
+        """
+        chosen = [self.samples[index] for index in indices]
+        captions = []
+        for place, sample in enumerate(chosen):
+            text = self._plain(sample)
+            if augment:
+                stream = int(sha256_bytes(f"{seed}/{epoch}/{place}/{sample.id}".encode())[:15], 16)
+                text = augment_caption(sample.caption_text, self.options.captions, np.random.default_rng(stream), epoch)
+            captions.append(text)
+        embedded = self._texts(captions)
+        latents = [self._latent(sample, self._buckets[sample.id]) for sample in chosen]
+        conditions = []
+        for index, sample, (context, pooled) in zip(indices, chosen, embedded, strict=True):
+            reference = self._reference_latent(index)
+            conditions.append(
+                make_condition(
+                    context[None],
+                    pooled[None],
+                    self._priors.get(sample.id),
+                    reference,
+                    tuple(latents[0][0].shape),  # pyright: ignore
+                    sample.pose,
+                    self.options.pointcloud_dim,
+                )
+            )
+        return Batch(
+            [sample.id for sample in chosen],
+            captions,
+            torch.stack([mean for mean, _ in latents]),
+            torch.stack([std for _, std in latents]),
+            join_conditions(conditions),
+        )
+
+    def _load_priors(self) -> None:
+        for sample in self.samples:
+            if sample.prior_path is None:
+                self.missing_geometry.append(sample.id)
+            else:
+                self._priors[sample.id] = load_features(sample.prior_path, self.options.pointcloud_dim)
+        if not self.missing_geometry:
+            return
+        names = ", ".join(self.missing_geometry[:10]) + (" ..." if len(self.missing_geometry) > 10 else "")
+        if not self.options.allow_missing_geometry:
+            raise FileError(
+                "3D feature file not found",
+                f"no point features for {len(self.missing_geometry)} of {len(self.samples)} chips: {names}",
+                "every chip has <id>.safetensors, .pt, .npy or .npz in data.pointcloud_dir",
+                "add the files, set data.pointcloud_dir, or set data.allow_missing_geometry = true "
+                "(--allow-missing-geometry) to train these chips on the learned null embedding",
+            )
+        warn(f"no point features, the learned null embedding is used for: {names}")
+
+    def _bucket_list(self) -> list[tuple[int, int]]:
+        buckets = self.options.buckets
+        if not buckets.enable_bucket:
+            return [self.resolution]
+        found = make_buckets(
+            self.resolution, buckets.min_bucket_reso, buckets.max_bucket_reso, buckets.bucket_reso_steps
+        )
+        return found or [self.resolution]
+
+    def _choose_reference(self, sample: Sample) -> Sample | None:
+        if self.options.image_condition == "none":
+            return None
+        if self.options.image_condition == "self":
+            return sample
+        return choose_reference(sample, self.pool, self._content)
+
+    def _content(self, path: Path) -> str:
+        if path not in self._hashes:
+            self._hashes[path] = sha256_file(path)
+        return self._hashes[path]
+
+    def _reference_latent(self, index: int) -> Tensor | None:
+        reference = self.references[index]
+        if reference is None:
+            return None
+        return self._latent(reference, self._buckets[self.samples[index].id])[0][None]
+
+    def _plain(self, sample: Sample) -> str:
+        rng = np.random.default_rng(0)
+        quiet = CaptionOptions(
+            keep_tokens_separator=self.options.captions.keep_tokens_separator,
+            secondary_separator=self.options.captions.secondary_separator,
+        )  # pyright: ignore
+        return augment_caption(sample.caption_text, quiet, rng, 0)
+
+    def _texts(self, captions: list[str]) -> list[tuple[Tensor, Tensor]]:
+        keys = {c: text_key(c, self.texts.model_hash, self.texts.dtype, self.texts.token_lengths) for c in captions}
+        missing = sorted({caption for caption, key in keys.items() if self.cache.get(key) is None})
+        for start in range(0, len(missing), 64):
+            part = missing[start : start + 64]
+            context, pooled = self.texts.encode(part)
+            for row, caption in enumerate(part):
+                self.cache.put(keys[caption], pack_text(context[row], pooled[row]))
+        found = [self.cache.get(keys[caption]) for caption in captions]
+        return [(entry["context"], entry["pooled"]) for entry in found if entry is not None]
+
+    def _latent(
+        self, sample: Sample, bucket: tuple[int, int], amplitude: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor]:
+        known = self._latents.get((sample.id, bucket))
+        if known is not None:
+            return known
+        key = latent_key(
+            self._content(sample.image_path),
+            self.chips.model_hash,
+            self.chips.dtype,
+            *bucket,
+            self.remap.record(),
+        )
+        entry = self.cache.get_or_compute(key, lambda: self._encode(sample, bucket, amplitude))
+        self._latents[sample.id, bucket] = (entry["mean"], entry["std"])
+        return entry["mean"], entry["std"]
+
+    def _encode(self, sample: Sample, bucket: tuple[int, int], amplitude: np.ndarray | None) -> dict[str, Tensor]:
+        amplitude = load_chip(sample.image_path) if amplitude is None else amplitude
+        fitted, original, crop = fit_to_bucket(amplitude, *bucket)
+        published = reference_cache_path(sample.image_path, original)
+        if self.options.cache.read_reference and published.is_file():
+            raw = read_reference_latents(
+                published, (bucket[1] // self.chips.reduction, bucket[0] // self.chips.reduction)
+            )
+            mean = (torch.from_numpy(raw) - self.chips.shift) * self.chips.scale
+            return {"mean": mean, "std": torch.zeros_like(mean)}
+        mean, std = self.chips.encode(torch.from_numpy(self.remap.to_model(fitted))[None, None])
+        if self.options.cache.write_reference:
+            generator = torch.Generator().manual_seed(0)
+            raw = mean + std * torch.randn(mean.shape, generator=generator)
+            raw = (raw / self.chips.scale + self.chips.shift)[0].cpu().numpy()
+            write_reference_latents(sample.image_path, raw, original, crop)
+        return {"mean": mean[0].cpu(), "std": std[0].cpu()}

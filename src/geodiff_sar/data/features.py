@@ -1,0 +1,190 @@
+"""Point-cloud features on disk: the published ``.pt`` and ``.npy``, ``.npz``, and our ``.safetensors``."""
+
+import json
+import pickle
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as save_safetensors
+
+from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.files import atomic_path, atomic_write_bytes, require_file
+from geodiff_sar.core.types import GeometryPrior, Pose, RadarParams
+
+SUFFIXES = (".safetensors", ".pt", ".npy", ".npz")
+"""Order in which a sample's feature file is looked for."""
+
+
+def load_features(path: Path, expected_width: int | None = 64) -> GeometryPrior:
+    """Read a feature file of any of the four formats.
+
+    Args:
+        path: the file.
+        expected_width: required width D of the features; None accepts any.
+
+    Raises:
+        FileError: missing, empty, truncated, of another format, or holding a pickle (never executed).
+        DataError: wrong shape or width, NaN or Inf.
+    """
+    require_file(path, "point features", "check the path, or extract the features again")
+    readers = {".safetensors": _read_safetensors, ".pt": _read_pt, ".npy": _read_npy, ".npz": _read_npz}
+    if path.suffix not in readers:
+        raise FileError(path, f"has the ending {path.suffix!r}", f"one of {', '.join(SUFFIXES)}", "convert the file")
+    try:
+        arrays, extra = readers[path.suffix](path)
+    except pickle.UnpicklingError as error:
+        raise FileError(
+            path, "holds a pickle, which is never executed", "tensors and plain values only", _SAVE
+        ) from error
+    except (OSError, EOFError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
+        if isinstance(error, FileError | DataError):
+            raise
+        if "pickle" in str(error).lower():
+            raise FileError(
+                path, "holds a pickle, which is never executed", "tensors and plain values only", _SAVE
+            ) from error
+        raise FileError(
+            path, f"cannot be read; truncated or damaged ({str(error)[:120]})", f"an intact {path.suffix} file", _AGAIN
+        ) from error
+    features = _float32(path, "features", arrays["features"])
+    if features.ndim == 1:
+        features = features[None]
+    if features.ndim != 2 or features.shape[0] == 0:
+        raise DataError(path, f"features of shape {features.shape}", "shape (N, D) with N >= 1", _AGAIN)
+    if expected_width is not None and features.shape[1] != expected_width:
+        raise DataError(
+            path,
+            f"features of width {features.shape[1]}",
+            f"width {expected_width} (pointcloud_dim)",
+            "set data.pointcloud_dim to the width of the files, or extract the features again",
+        )
+    coordinates = arrays.get("coordinates")
+    maps = arrays.get("maps")
+    return GeometryPrior(
+        features,
+        None if coordinates is None else _float32(path, "coordinates", coordinates),
+        None if maps is None else _float32(path, "maps", maps),
+        pose=Pose(**extra["pose"]) if extra.get("pose") else None,
+        radar=RadarParams(**extra["radar"]) if extra.get("radar") else None,
+        provenance={**extra.get("provenance", {}), "file": str(path)},
+    )
+
+
+def save_features(path: Path, prior: GeometryPrior) -> None:
+    """Write a prior in the format that the file's ending names, by atomic rename.
+
+    ``.pt`` is the published dict (features, coordinates, text_label, metadata); ``.npy`` holds the features alone.
+    """
+    if path.suffix == ".safetensors":
+        arrays = {k: getattr(prior, k) for k in ("features", "coordinates", "maps") if getattr(prior, k) is not None}
+        header = {
+            "pose": asdict(prior.pose) if prior.pose else None,
+            "radar": asdict(prior.radar) if prior.radar else None,
+            "provenance": prior.provenance,
+        }
+        arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+        atomic_write_bytes(path, save_safetensors(arrays, {"geodiff_sar": json.dumps(header)}))
+        return
+    if path.suffix not in SUFFIXES:
+        raise FileError(path, f"has the ending {path.suffix!r}", f"one of {', '.join(SUFFIXES)}", "choose one of these")
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            if path.suffix == ".npy":
+                np.save(file, prior.features, allow_pickle=False)
+            elif path.suffix == ".npz":
+                arrays = {k: getattr(prior, k) for k in ("features", "coordinates") if getattr(prior, k) is not None}
+                np.savez(file, **arrays)
+            else:
+                content: dict[str, Any] = {"features": torch.from_numpy(prior.features.copy())}
+                if prior.coordinates is not None:
+                    content["coordinates"] = torch.from_numpy(prior.coordinates.copy())
+                content["text_label"] = str(prior.provenance.get("text_label", ""))
+                content["metadata"] = {"azimuth_angle": prior.pose.azimuth_deg} if prior.pose else {}
+                torch.save(content, file)
+
+
+def find_features(folder: Path, sample_id: str) -> Path | None:
+    """Feature file of a sample in ``folder``, or None.
+
+    Endings are tried in the order of SUFFIXES; an ``.npz`` that holds image latents only, as published beside the
+    features, is not a feature file and is passed over.
+    """
+    for suffix in SUFFIXES:
+        path = folder / f"{sample_id}{suffix}"
+        if path.is_file() and not (suffix == ".npz" and _holds_latents_only(path)):
+            return path
+    return None
+
+
+def _holds_latents_only(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False  # a damaged file is reported when it is read
+    return bool(names) and all(
+        name.startswith(("latents", "original_size", "crop_ltrb", "alpha_mask")) for name in names
+    )
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    with safe_open(path, framework="np") as file:
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        extra = json.loads((file.metadata() or {}).get("geodiff_sar", "{}"))
+    if "features" not in arrays:
+        raise FileError(path, f"holds {sorted(arrays)}", "a tensor named 'features'", _AGAIN)
+    return arrays, extra
+
+
+def _read_pt(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(content, torch.Tensor):
+        return {"features": content.numpy()}, {}
+    if not isinstance(content, dict):
+        raise FileError(path, f"holds a {type(content).__name__}", "a tensor or a dict with 'features'", _SAVE)
+    key = next((k for k in ("features", "pointcloud") if k in content), None)
+    if key is None:
+        raise FileError(path, f"holds a dict with {sorted(map(str, content))}", "a key 'features'", _SAVE)
+    arrays = {"features": _numpy(path, content[key])}
+    if content.get("coordinates") is not None:
+        arrays["coordinates"] = _numpy(path, content["coordinates"])
+    known = {k: v for k, v in content.get("metadata", {}).items() if isinstance(v, str | int | float | list)}
+    label = {"text_label": content["text_label"]} if "text_label" in content else {}
+    return arrays, {"provenance": {**known, **label}}
+
+
+def _read_npy(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {"features": np.load(path, allow_pickle=False)}, {}
+
+
+def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    for key in ("features", "pointcloud"):
+        if key in arrays:
+            return {"features": arrays[key], "coordinates": arrays.get("coordinates")}, {}
+    flat = [key for key, value in arrays.items() if value.ndim == 2]
+    if len(flat) == 1:
+        return {"features": arrays[flat[0]]}, {}
+    raise FileError(path, f"holds {sorted(arrays)}", "an array named 'features'", _AGAIN)
+
+
+def _numpy(path: Path, value: Any) -> np.ndarray:
+    if not isinstance(value, torch.Tensor):
+        raise FileError(path, f"holds a {type(value).__name__} in place of a tensor", "tensors", _SAVE)
+    return value.float().numpy()
+
+
+def _float32(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise DataError(path, f"'{name}' has the type {array.dtype}", "numbers", _AGAIN)
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+_AGAIN = "extract the features again, or copy the file again"
+_SAVE = "save it as a tensor, or as a dict of tensors and plain values, with torch.save; or use .safetensors"

@@ -1,0 +1,50 @@
+"""Data layouts: each reader turns a folder into samples. A new layout is one new file here."""
+
+from pathlib import Path
+
+from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.registry import Registry
+from geodiff_sar.data.readers.base import Reader
+from geodiff_sar.data.sample import Sample
+
+READERS: Registry[type[Reader]] = Registry("data layout", "data.layout", "geodiff_sar.data.readers")
+
+
+def read_samples(root: Path, layout: str = "auto", pointcloud_dir: Path | None = None) -> list[Sample]:
+    """All samples below ``root``, sorted by id.
+
+    Args:
+        root: the data folder.
+        layout: a name of READERS, or "auto" for the one that recognises the folder.
+        pointcloud_dir: folder of the point features; None: where the layout keeps them.
+
+    Raises:
+        FileError: no such folder, or no layout recognises it.
+        DataError: a caption is missing or does not parse, or two samples have one id.
+    """
+    if not root.is_dir():
+        raise FileError(root, "no such folder", "data.root is a folder of chips", "correct data.root")
+    if pointcloud_dir is not None and not pointcloud_dir.is_dir():
+        raise FileError(pointcloud_dir, "no such folder", "data.pointcloud_dir is a folder", "correct the path")
+    names = READERS.names()
+    if layout == "auto":
+        found = [name for name in names if READERS.get(name).detect(root)]
+        if not found:
+            raise FileError(
+                root,
+                "no chips found",
+                f"one of the layouts {', '.join(names)} (docs/formats.md)",
+                "point data.root at the folder that holds metadata.csv|jsonl, train/data/train or the class folders",
+            )
+        layout = "table" if "table" in found else found[0]
+    samples = READERS.get(layout).read(root, pointcloud_dir)
+    if not samples:
+        raise FileError(
+            root, f"no chips found in layout '{layout}'", "at least one chip with a caption", "check the folder"
+        )
+    seen: dict[str, Sample] = {}
+    for sample in samples:
+        if sample.id in seen:
+            raise DataError(root, f"two chips have the id {sample.id!r}", "ids are unique", "rename one of them")
+        seen[sample.id] = sample
+    return sorted(samples, key=lambda sample: sample.id)

@@ -1,0 +1,116 @@
+"""A folder with ``metadata.csv`` or ``metadata.jsonl``: one row per chip."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.types import Pose
+from geodiff_sar.data.caption import Caption, parse_caption
+from geodiff_sar.data.features import find_features
+from geodiff_sar.data.readers import READERS
+from geodiff_sar.data.readers.base import Reader
+from geodiff_sar.data.sample import Sample
+
+COLUMNS = (
+    "file_name",
+    "id",
+    "text",
+    "caption",
+    "target",
+    "band",
+    "resolution",
+    "polarisation",
+    "azimuth",
+    "depression",
+    "features",
+    "repeats",
+)
+
+
+@READERS.register("table")
+class TableReader(Reader):
+    """Columns: ``file_name`` and either ``text`` (or ``caption``) or ``target, band, resolution, polarisation, azimuth``.
+
+    Optional: ``id``, ``azimuth`` and ``depression`` in degrees, ``features`` (path of the point features, relative to the
+    folder), ``repeats``. Other columns are an error, so that a misspelt one is not overlooked.
+    """
+
+    @staticmethod
+    def detect(root: Path) -> bool:
+        return _table(root) is not None
+
+    @staticmethod
+    def read(root: Path, pointcloud_dir: Path | None) -> list[Sample]:
+        table = _table(root)
+        if table is None:
+            raise FileError(root, "holds neither metadata.csv nor metadata.jsonl", "one of them", "write one")
+        features = pointcloud_dir or next((p for p in (root / "3d_features",) if p.is_dir()), None)
+        return [_sample(root, features, row, f"{table}:{line}") for line, row in _rows(table)]
+
+
+def _table(root: Path) -> Path | None:
+    return next((root / n for n in ("metadata.jsonl", "metadata.csv") if (root / n).is_file()), None)
+
+
+def _rows(table: Path) -> list[tuple[int, dict[str, Any]]]:
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(table, f"is not UTF-8 text ({error})", "a UTF-8 file", "save it as UTF-8") from error
+    if table.suffix == ".csv":
+        reader = csv.DictReader(text.splitlines())
+        return [
+            (line, {k: v for k, v in row.items() if v not in (None, "")}) for line, row in enumerate(reader, start=2)
+        ]
+    rows = []
+    for line, entry in enumerate(text.splitlines(), start=1):
+        if not entry.strip():
+            continue
+        try:
+            rows.append((line, json.loads(entry)))
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{table}:{line}", f"is not JSON ({error})", "one JSON object per line", "correct it"
+            ) from None
+    return rows
+
+
+def _sample(root: Path, features: Path | None, row: dict[str, Any], source: str) -> Sample:
+    unknown = sorted(str(key) for key in row if key not in COLUMNS)
+    if unknown:
+        raise DataError(
+            source, f"unknown columns {unknown}", f"columns are {', '.join(COLUMNS)}", "rename or remove them"
+        )
+    if "file_name" not in row:
+        raise DataError(source, "has no file_name", "every row names its chip", "add the column file_name")
+    chip = root / str(row["file_name"])
+    text = row.get("text") or row.get("caption")
+    if text is None:
+        missing = [k for k in ("target", "band", "resolution") if k not in row]
+        if missing:
+            raise DataError(source, f"has neither text nor {', '.join(missing)}", "a caption or its fields", "add them")
+        azimuth = _number(row, "azimuth", source)
+        text = str(
+            Caption(str(row["target"]), str(row["band"]), str(row["resolution"]), row.get("polarisation"), azimuth)
+        )
+    caption = parse_caption(str(text), source)
+    azimuth = _number(row, "azimuth", source)
+    azimuth = caption.azimuth_deg if azimuth is None else azimuth
+    pose = Pose(azimuth, _number(row, "depression", source)) if azimuth is not None else None
+    identity = str(row.get("id", chip.stem))
+    prior = root / str(row["features"]) if "features" in row else None
+    if prior is None and features is not None:
+        prior = find_features(features, identity)
+    repeats = _number(row, "repeats", source)
+    return Sample(identity, chip, caption, str(text), pose, prior, 1 if repeats is None else int(repeats))
+
+
+def _number(row: dict[str, Any], key: str, source: str) -> float | None:
+    if row.get(key) in (None, ""):
+        return None
+    try:
+        return float(row[key])
+    except (TypeError, ValueError):
+        raise DataError(source, f"{key} is {row[key]!r}", "a number", "correct the value") from None

@@ -1,0 +1,87 @@
+"""Splits into training and validation part: by azimuth sector, by target or by list, never at random."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from geodiff_sar.core.config import Options
+from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.data.sample import Sample
+
+
+class SplitOptions(Options):
+    """Which chips are held out for validation."""
+
+    validation: Literal["none", "azimuth-sectors", "targets", "list"] = Field("none", description="kind of split")
+    sectors: list[tuple[float, float]] = Field([], description="held-out azimuth sectors [start, end), degrees")
+    targets: list[str] = Field([], description="held-out targets")
+    ids: list[str] | str = Field([], description="held-out ids, or a text file with one id per line")
+
+
+def split_samples(samples: list[Sample], options: SplitOptions) -> tuple[list[Sample], list[Sample]]:
+    """Training and validation part.
+
+    Raises:
+        DataError: a named target, id or sector matches nothing, or a part is empty.
+    """
+    if options.validation == "none":
+        return samples, []
+    if options.validation == "azimuth-sectors":
+        held = _by_sector(samples, options.sectors)
+    elif options.validation == "targets":
+        held = _by_name(options.targets, {s.id: s.caption.target for s in samples}, "data.split.targets")
+    else:
+        held = _by_name(_ids(options.ids), {s.id: s.id for s in samples}, "data.split.ids")
+    training = [sample for sample in samples if sample.id not in held]
+    validation = [sample for sample in samples if sample.id in held]
+    if not training or not validation:
+        raise DataError(
+            "data.split",
+            f"{len(training)} chips for training and {len(validation)} for validation",
+            "both parts hold at least one chip",
+            "choose other sectors, targets or ids",
+        )
+    return training, validation
+
+
+def in_sector(azimuth_deg: float, sector: tuple[float, float]) -> bool:
+    """Whether an azimuth lies in [start, end), going clockwise; a sector may pass through 360."""
+    start, end = sector
+    return (azimuth_deg - start) % 360.0 < ((end - start) % 360.0 or 360.0)
+
+
+def _by_sector(samples: list[Sample], sectors: list[tuple[float, float]]) -> set[str]:
+    if not sectors:
+        raise DataError("data.split.sectors", "is empty", "at least one sector", "write sectors = [[0, 30]]")
+    without = [sample.id for sample in samples if sample.pose is None]
+    if without:
+        raise DataError(
+            "data.split", f"chips without azimuth: {without[:5]}", "a sector split needs every azimuth", "split by list"
+        )
+    held: set[str] = set()
+    for sector in sectors:
+        inside = {s.id for s in samples if s.pose is not None and in_sector(s.pose.azimuth_deg, sector)}
+        if not inside:
+            raise DataError(
+                "data.split.sectors", f"{list(sector)} holds no chip", "every sector holds chips", "widen it"
+            )
+        held |= inside
+    return held
+
+
+def _by_name(names: list[str], of: dict[str, str], option: str) -> set[str]:
+    unknown = [name for name in names if name not in set(of.values())]
+    if unknown or not names:
+        known = sorted(set(of.values()))
+        raise DataError(option, f"{unknown or 'nothing'} in the data", f"names among {known[:12]}", "correct the names")
+    return {identity for identity, name in of.items() if name in names}
+
+
+def _ids(ids: list[str] | str) -> list[str]:
+    if isinstance(ids, list):
+        return ids
+    path = Path(ids)
+    if not path.is_file():
+        raise FileError(path, "no such file", "data.split.ids is a list or a text file", "correct the path")
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
