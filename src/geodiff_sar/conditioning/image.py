@@ -5,10 +5,11 @@ from torch import Tensor, nn
 
 
 class ReferenceEncoder(nn.Module):
-    """Two convolutions, global mean, projection, for latents of any size.
+    """Two convolutions with ReLU, global mean, projection, for latents of any size.
 
-    The published encoder also computed a spatial projection whose result was thrown away; it is left out. Strides are
-    ours: they let the mean see larger structures.
+    Departures: the published encoder pools to 8 x 8 before its mean and feeds a spatial projection whose result it throws
+    away; both are left out. The stride of the second convolution is ours: it halves the work.
+    182,208 parameters at 16 channels and 768: the published 6,474,432 less the 6,292,224 of the dead projection.
 
     Args:
         latent_channels: channels of the latent.
@@ -26,5 +27,5 @@ class ReferenceEncoder(nn.Module):
         self.projection = nn.Linear(128, embed_dim)
 
     def forward(self, latent: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch embed"]:
-        """Embedding of each reference."""
+        """Embedding of each reference; the latent is scaled as the backbone sees it."""
         return self.projection(self.convolutions(latent).mean(dim=(2, 3)))

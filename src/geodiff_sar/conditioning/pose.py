@@ -8,7 +8,9 @@ HARMONICS = 8
 
 
 class PoseEmbedding(nn.Module):
-    """``sin k phi, cos k phi`` for k = 1..8 and ``sin psi, cos psi``, projected; unknown parts are learned vectors.
+    """``sin k phi, cos k phi`` for k = 1..8 of the azimuth phi and ``sin psi, cos psi`` of the depression psi, projected.
+
+    Where one of the two is unknown, a learned vector that starts at zero stands for its sines and cosines.
 
     Args:
         embed_dim: width of the embedding.
@@ -27,7 +29,7 @@ class PoseEmbedding(nn.Module):
         depression_deg: Float[Tensor, " batch"],
         has_depression: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch embed"]:
-        """Embedding of each pose."""
+        """Embedding of each pose; angles in degrees, read only where the mask is True."""
         order = torch.arange(1, HARMONICS + 1, device=azimuth_deg.device, dtype=azimuth_deg.dtype)
         turn = torch.deg2rad(azimuth_deg)[:, None] * order
         azimuth = torch.where(has_azimuth[:, None], torch.cat([turn.sin(), turn.cos()], dim=1), self.null_azimuth)

@@ -1,11 +1,11 @@
 """All conditioning modules as one: from a Condition to the pooled projection of the backbone."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from geodiff_sar.conditioning.fusion import FUSIONS, FusionSizes
@@ -28,7 +28,7 @@ class ConditioningOptions(Options):
     geometry_dropout: float = Field(0.1, ge=0, lt=1, description="share of chips trained without geometry")
     image_dropout: float = Field(0.1, ge=0, lt=1, description="share of chips trained without reference")
     pose_dropout: float = Field(0.1, ge=0, lt=1, description="share of chips trained without pose")
-    points: PointEncoderOptions = PointEncoderOptions()  # pyright: ignore
+    points: PointEncoderOptions = PointEncoderOptions()
 
 
 class FusionOptions(Options):
@@ -49,10 +49,20 @@ class ConditioningSizes:
         embed_dim: width of the modality embeddings.
     """
 
-    pooled_dim: int
-    latent_channels: int
-    feature_dim: int
-    embed_dim: int
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    pooled_dim: Annotated[int, Field(ge=1)]
+    latent_channels: Annotated[int, Field(ge=1)]
+    feature_dim: Annotated[int, Field(ge=1)]
+    embed_dim: Annotated[int, Field(ge=1)]
+
+
+class StackHeader(Options):
+    """What ``ConditioningStack.header`` writes."""
+
+    sizes: ConditioningSizes
+    conditioning: ConditioningOptions
+    fusion: FusionOptions
 
 
 class ConditioningStack(nn.Module):
@@ -76,23 +86,21 @@ class ConditioningStack(nn.Module):
         self.null_geometry = nn.Parameter(torch.randn(sizes.embed_dim) * 0.02)
         self.null_image = nn.Parameter(torch.randn(sizes.embed_dim) * 0.02)
         widths = FusionSizes(sizes.pooled_dim, sizes.embed_dim, sizes.embed_dim)
-        self.fusion = method(widths, options)  # type: ignore[call-arg]
+        self.fusion = method(widths, options)
         self.injection = PooledInjection(sizes.pooled_dim, conditioning.residual)
 
     def forward(self, condition: Condition, fusion_scale: float = 1.0) -> Float[Tensor, "batch pooled"]:
         """Pooled projection y for the backbone.
 
         Args:
-            condition: a batch.
+            condition: a batch. Values where a mask is False are never used.
             fusion_scale: s in ``t + s (y - t)``.
+
+        Raises:
+            DataError: a width that the stack was not built for, or a cloud marked present without a point; also see
+                PointEncoder.
         """
-        if condition.features.shape[-1] != self.sizes.feature_dim:
-            raise DataError(
-                "point features",
-                f"width {condition.features.shape[-1]}",
-                f"width {self.sizes.feature_dim}, which the adapter was trained with",
-                "extract features of this width",
-            )
+        self._check(condition)
         there = condition.point_mask & condition.has_geometry[:, None]
         cloud, _ = self.points(condition.features, condition.coordinates, there, condition.has_coordinates)
         geometry = torch.where(condition.has_geometry[:, None], cloud, self.null_geometry)
@@ -103,8 +111,30 @@ class ConditioningStack(nn.Module):
         image = torch.where(condition.has_image[:, None], self.image(seen), self.null_image)
         return self.injection(condition.pooled, self.fusion(condition.pooled, geometry, image), fusion_scale)
 
+    def _check(self, condition: Condition) -> None:
+        widths = {
+            "point features": (condition.features.shape[-1], self.sizes.feature_dim),
+            "pooled text": (condition.pooled.shape[-1], self.sizes.pooled_dim),
+            "reference latent channels": (condition.reference.shape[1], self.sizes.latent_channels),
+        }
+        for name, (found, wanted) in widths.items():
+            if found != wanted:
+                raise DataError(
+                    name,
+                    f"width {found}",
+                    f"width {wanted}, which the adapter was built for",
+                    "give data of this width",
+                )
+        if bool((condition.has_geometry & ~condition.point_mask.any(dim=1)).any()):
+            raise DataError(
+                "point cloud", "no point", "a cloud that is present has at least one point", "mark geometry as absent"
+            )
+
     def drop(self, condition: Condition, generator: torch.Generator | None = None) -> Condition:
-        """Modality dropout for training: each modality of each chip is made absent with its own probability."""
+        """Modality dropout for training: each modality of each chip is made absent with its own probability.
+
+        Azimuth and depression are dropped together. The draws come from the CPU generator given, else from torch's.
+        """
 
         def keep(present: Tensor, rate: float) -> Tensor:
             drawn = torch.rand(len(present), generator=generator)
@@ -142,13 +172,9 @@ class ConditioningStack(nn.Module):
 
     @classmethod
     def from_header(cls, header: dict[str, Any]) -> "ConditioningStack":
-        """The stack that ``header`` describes, with untrained weights."""
-        source = "conditioning header"
-        return cls(
-            ConditioningSizes(**header["sizes"]),
-            parse_options(ConditioningOptions, header["conditioning"], source),
-            parse_options(FusionOptions, header["fusion"], source),
-        )
+        """The stack that ``header`` describes, with untrained weights; a malformed header is an OptionError."""
+        parsed = parse_options(StackHeader, header, "conditioning header")
+        return cls(parsed.sizes, parsed.conditioning, parsed.fusion)
 
 
 def default_embed_dim(pooled_dim: int) -> int:

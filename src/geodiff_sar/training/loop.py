@@ -69,13 +69,13 @@ class Hooks:
         log: gets the step and values for the training log.
         validate: returns values to log, such as the validation loss.
         preview: gets the step; writes pictures.
-        checkpoint: gets the unfinished checkpoint folder and may add files to it.
+        checkpoint: gets the unfinished checkpoint folder and the step, and may add files to the folder.
     """
 
     log: Callable[[int, dict[str, float]], None] | None = None
     validate: Callable[[], dict[str, float]] | None = None
     preview: Callable[[int], None] | None = None
-    checkpoint: Callable[[Path], None] | None = None
+    checkpoint: Callable[[Path, int], Any] | None = None
 
 
 @dataclass
@@ -260,7 +260,7 @@ def _write_checkpoint(
     with atomic_directory(folder / checkpoint_name(position["step"])) as path:
         if hooks.checkpoint:  # first: leaving eval mode may round the weights of a schedule-free optimizer
             checkpoint = hooks.checkpoint
-            _in_eval_mode(task, optimizer, lambda: checkpoint(path))
+            _in_eval_mode(task, optimizer, lambda: checkpoint(path, position["step"]))
         write_state(path, task.modules(), {name: part.state_dict() for name, part in parts.items()}, position)
     prune(folder, options.keep_last)
 

@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from geodiff_sar.conditioning.fusion import FUSIONS
-from geodiff_sar.conditioning.fusion.base import Fusion, FusionSizes, weighted_sum
+from geodiff_sar.conditioning.fusion.base import Fusion, FusionSizes, attention_layer, weighted_sum
 from geodiff_sar.core.config import Options
 
 
@@ -21,15 +21,18 @@ class AttentionOptions(Options):
 @FUSIONS.register("attention")
 class AttentionFusion(Fusion):
     """``x_k = GELU(LN(W_k m_k))`` for m = t, p, i; tokens ``x_k + e_k`` through self-attention and a feed-forward layer,
-    each with residual and LayerNorm; ``F = 0.7 sum w_k token_k + 0.3 W_r t`` with ``w = softmax(MLP([x_t, x_p, x_i]))``.
+    each with residual and LayerNorm; ``F = (1 - s) sum w_k token_k + s W_r t`` with ``w = softmax(MLP([x_t, x_p, x_i]))``
+    and s = 0.3.
 
-    Departure: the hidden width of the weights scales with the text width (128 at 2048); else as published.
+    Departures: s is an option; the hidden width of the weights scales with the text width (128 at 2048). The rest is as
+    published.
+    62,706,179 parameters at 2048 and 768, as published (62.7 M).
     """
 
     Options = AttentionOptions
 
     def __init__(self, sizes: FusionSizes, options: AttentionOptions):
-        super().__init__()
+        super().__init__(sizes, options)
         width, drop = sizes.text_dim, options.dropout
         self.text_share = options.text_share
         self.projections = nn.ModuleList(
@@ -39,7 +42,7 @@ class AttentionFusion(Fusion):
             ]
         )
         self.modality = nn.Parameter(torch.randn(3, width) * 0.02)
-        self.attention = nn.MultiheadAttention(width, options.heads, dropout=drop, batch_first=True)
+        self.attention = attention_layer(width, options.heads, drop)
         self.norm_attention = nn.LayerNorm(width)
         self.feed = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(drop), nn.Linear(4 * width, width), nn.Dropout(drop)

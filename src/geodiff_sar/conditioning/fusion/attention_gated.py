@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from geodiff_sar.conditioning.fusion import FUSIONS
-from geodiff_sar.conditioning.fusion.base import Fusion, FusionSizes, mlp, weighted_sum
+from geodiff_sar.conditioning.fusion.base import Fusion, FusionSizes, attention_layer, mlp, weighted_sum
 from geodiff_sar.core.config import Options
 
 
@@ -19,22 +19,24 @@ class AttentionGatedOptions(Options):
 
 @FUSIONS.register("attention_gated")
 class AttentionGatedFusion(Fusion):
-    """P and I from three-layer networks; tokens ``[t, P, I] + e`` through self-attention and a feed-forward layer;
-    ``F = sum g_k token_k + r t`` with ``g = softmax(MLP([t, P, I]))`` and a learned r that starts at 0.1.
+    """P and I from networks of three layers; tokens ``[t, P, I] + e`` through self-attention and a feed-forward layer,
+    each with residual and LayerNorm; ``F = sum g_k token_k + r t`` with ``g = softmax(MLP([t, P, I]))`` and a learned r
+    that starts at 0.1.
 
-    Departures: the cross-attention whose result the published class throws away is left out; hidden widths scale with
-    the text width.
+    Departures: the cross-attention and its LayerNorm, whose result the published class throws away, are left out;
+    hidden widths scale with the text width.
+    61,588,228 parameters at 2048 and 768: the published 78.4 M less the 16,789,504 of those dead layers.
     """
 
     Options = AttentionGatedOptions
 
     def __init__(self, sizes: FusionSizes, options: AttentionGatedOptions):
-        super().__init__()
+        super().__init__(sizes, options)
         width, drop = sizes.text_dim, options.dropout
         self.geometry_network = mlp([sizes.geometry_dim, sizes.hidden(4), sizes.hidden(2), width], drop, drop_after=2)
         self.image_network = mlp([sizes.image_dim, sizes.hidden(8), sizes.hidden(4), width], drop, drop_after=2)
         self.modality = nn.Parameter(torch.randn(3, width) * 0.02)
-        self.attention = nn.MultiheadAttention(width, options.heads, dropout=drop, batch_first=True)
+        self.attention = attention_layer(width, options.heads, drop)
         self.norm_attention = nn.LayerNorm(width)
         self.feed = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(drop), nn.Linear(4 * width, width), nn.Dropout(drop)

@@ -3,13 +3,14 @@
 import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from geodiff_sar.core.config import Options
+from geodiff_sar.core.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,22 @@ class FusionSizes:
     image_dim: int
 
     def hidden(self, share: int) -> int:
-        """A hidden width of text_dim / share, as published at 2048; at least 8."""
+        """A hidden width of text_dim / share, which gives the published widths at 2048; at least 8."""
         return max(8, self.text_dim // share)
 
 
 class Fusion(nn.Module, ABC):
-    """Joins pooled text t, geometry p and image i into one vector of the width of t."""
+    """Joins pooled text t, geometry p and image i into one vector F(t, p, i) of the width of t.
+
+    Args:
+        sizes: widths of the modalities.
+        options: an instance of the class's ``Options``.
+    """
 
     Options: ClassVar[type[Options]]
+
+    def __init__(self, sizes: FusionSizes, options: Any):
+        super().__init__()
 
     @abstractmethod
     def forward(
@@ -58,23 +67,37 @@ def mlp(widths: list[int], dropout: float = 0.0, drop_after: int = 0) -> nn.Sequ
     return nn.Sequential(*layers)
 
 
+def attention_layer(width: int, heads: int, dropout: float) -> nn.MultiheadAttention:
+    """Multi-head attention over the modalities.
+
+    Raises:
+        OptionError: the heads do not divide the width.
+    """
+    if width % heads:
+        raise OptionError(
+            "fusion.options.heads",
+            str(heads),
+            f"a divisor of the pooled text width {width}",
+            "set fusion.options.heads to such a divisor",
+        )
+    return nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
+
+
 def weighted_sum(
     weights: Float[Tensor, "batch part"], parts: Float[Tensor, "batch part channel"]
 ) -> Float[Tensor, "batch channel"]:
-    """``sum_k w_k x_k``."""
-    return torch.einsum("bk,bkc->bc", weights, parts)
+    """``sum_k w_k x_k``; no matrix product, so that autocast leaves the text at full precision."""
+    return (weights[..., None] * parts).sum(dim=1)
 
 
-def push_towards(
-    vector: Float[Tensor, "batch channel"], goal: Float[Tensor, "batch channel"], target_cosine: float, most: float
+def turn_share(cosine: Float[Tensor, "batch 1"], target: float, most: float) -> Float[Tensor, "batch 1"]:
+    """Share of a goal's direction to mix in: ``min(relu(target - cos) / max(1 - cos, 1e-4), most)``."""
+    return (torch.relu(target - cosine) / (1 - cosine).clamp_min(1e-4)).clamp_max(most)
+
+
+def turn_towards(
+    vector: Float[Tensor, "batch channel"], goal: Float[Tensor, "batch channel"], share: Float[Tensor, "batch 1"]
 ) -> Float[Tensor, "batch channel"]:
-    """Turn a vector towards a goal where their cosine is below the target; its length stays.
-
-    ``tau = min(relu(target - cos) / max(1 - cos, 1e-4), most)`` and
-    ``|v| unit((1 - tau) unit(v) + tau unit(goal))``.
-    """
-    length = vector.norm(dim=-1, keepdim=True)
-    a, b = nn.functional.normalize(vector, dim=-1), nn.functional.normalize(goal, dim=-1)
-    cosine = (a * b).sum(dim=-1, keepdim=True)
-    tau = (torch.relu(target_cosine - cosine) / (1 - cosine).clamp_min(1e-4)).clamp_max(most)
-    return nn.functional.normalize((1 - tau) * a + tau * b, dim=-1) * length
+    """Turn a vector towards a goal, keeping its length: ``|v| unit((1 - share) unit(v) + share unit(goal))``."""
+    mixed = (1 - share) * nn.functional.normalize(vector, dim=-1) + share * nn.functional.normalize(goal, dim=-1)
+    return nn.functional.normalize(mixed, dim=-1) * vector.norm(dim=-1, keepdim=True)

@@ -22,7 +22,9 @@ class ConcatOptions(Options):
 
 @FUSIONS.register("concat")
 class ConcatFusion(Fusion):
-    """``weighted``: ``P = W_p p, I = W_i i, w = softmax(MLP([t, P, I])), F = w_1 t + w_2 P + w_3 I``;
+    """A weighted sum whose weights come from the concatenation, or one projection of the concatenation.
+
+    ``weighted``: ``P = W_p p, I = W_i i, w = softmax(MLP([t, P, I])), F = w_1 t + w_2 P + w_3 I``;
     ``projected``: ``F = W [t, p, i]``.
 
     Departures: the published class builds the projection and never uses it, and creates the layers of the weighted form
@@ -32,7 +34,7 @@ class ConcatFusion(Fusion):
     Options = ConcatOptions
 
     def __init__(self, sizes: FusionSizes, options: ConcatOptions):
-        super().__init__()
+        super().__init__(sizes, options)
         self.form = options.form
         if options.form == "projected":
             self.projection = nn.Linear(sizes.text_dim + sizes.geometry_dim + sizes.image_dim, sizes.text_dim)

@@ -1,0 +1,142 @@
+"""LoRA on the transformer, by peft: which modules, how it is saved, loaded strictly, and kept small."""
+
+import math
+import re
+from typing import Any, Literal
+
+import torch
+from diffusers import SD3Transformer2DModel
+from peft import LoraConfig
+from peft.tuners.lora import LoraLayer
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from pydantic import Field
+from torch import Tensor
+
+from geodiff_sar.core.config import Options
+from geodiff_sar.core.errors import DataError, OptionError
+
+DEFAULT_TARGETS = (
+    "attn.to_q",
+    "attn.to_k",
+    "attn.to_v",
+    "attn.to_out.0",
+    "attn.add_q_proj",
+    "attn.add_k_proj",
+    "attn.add_v_proj",
+    "attn.to_add_out",
+    "attn2.to_q",
+    "attn2.to_k",
+    "attn2.to_v",
+    "attn2.to_out.0",
+    "ff.net.0.proj",
+    "ff.net.2",
+    "ff_context.net.0.proj",
+    "ff_context.net.2",
+    "norm1.linear",
+    "norm1_context.linear",
+)
+"""Every linear layer of a block: the modules that the published trainer adapts, with q, k, v apart."""
+
+
+class LoraOptions(Options):
+    """Low-rank adaptation of the transformer."""
+
+    rank: int = Field(16, ge=1, description="rank of each module")
+    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the down projection")
+    target_modules: list[str] = Field(list(DEFAULT_TARGETS), min_length=1, description="names within a block")
+    blocks: list[int] | Literal["all"] = Field("all", description="numbers of the blocks that are adapted")
+    max_norm: float | None = Field(None, gt=0, description="limit of the norm of each module's update")
+    rslora: bool = Field(False, description="scale by alpha / sqrt(rank)")
+    dora: bool = Field(False, description="weight-decomposed LoRA")
+
+
+def add_lora(transformer: SD3Transformer2DModel, options: LoraOptions, seed: int) -> None:
+    """Add untrained LoRA layers (they change nothing yet); only they require gradients afterwards.
+
+    Raises:
+        OptionError: a target or block matches nothing.
+    """
+    _check_targets(transformer, options)
+    blocks = r"\d+" if options.blocks == "all" else "|".join(str(block) for block in options.blocks)
+    names = "|".join(re.escape(name) for name in options.target_modules)
+    alpha: Any = options.alpha
+    config = LoraConfig(
+        r=options.rank,
+        lora_alpha=alpha,
+        lora_dropout=options.dropout,
+        target_modules=rf"transformer_blocks\.({blocks})\.({names})",
+        use_rslora=options.rslora,
+        use_dora=options.dora,
+    )
+    transformer.requires_grad_(False)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        transformer.add_adapter(config)
+
+
+def lora_state_dict(transformer: SD3Transformer2DModel) -> dict[str, Tensor]:
+    """Weights of the LoRA layers in diffusers' names: ``transformer.<module>.lora_A.weight``."""
+    state = get_peft_model_state_dict(transformer)
+    return {f"transformer.{key}": tensor.detach().contiguous() for key, tensor in state.items()}
+
+
+def load_lora(transformer: SD3Transformer2DModel, state: dict[str, Tensor], options: LoraOptions, source: str) -> None:
+    """Add LoRA layers and load ``state`` into them; every tensor must have its place and every place its tensor.
+
+    Raises:
+        DataError: lists missing, unexpected and wrongly shaped keys.
+    """
+    add_lora(transformer, options, seed=0)
+    wanted = lora_state_dict(transformer)
+    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    wrong = sorted(key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape)
+    if missing or extra or wrong:
+        raise DataError(
+            source,
+            f"{len(missing)} keys missing {missing[:3]}, {len(extra)} unexpected {extra[:3]}, "
+            f"{len(wrong)} of another shape {wrong[:3]}",
+            "a LoRA matches the base model and the options it was trained with",
+            "use the base model that it was trained on",
+        )
+    set_peft_model_state_dict(transformer, {key.removeprefix("transformer."): value for key, value in state.items()})
+
+
+def set_lora_strength(transformer: SD3Transformer2DModel, multiplier: float) -> None:
+    """Scale the effect of the LoRA; 1 is as trained, 0 is the base model."""
+    transformer.set_adapters("default", multiplier)
+
+
+@torch.no_grad()
+def limit_weight_norms(transformer: torch.nn.Module, limit: float) -> int:
+    """Scale both factors of each module whose update has a Frobenius norm above ``limit``; returns how many.
+
+    ``norm = |scale B A|_F``; both factors are multiplied by ``sqrt(limit / norm)``, as the published trainer does, but
+    for split q, k, v too.
+    """
+    scaled = 0
+    for module in transformer.modules():
+        if not isinstance(module, LoraLayer) or "default" not in module.lora_A:
+            continue
+        down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
+        # |B A|^2 = trace(A^T B^T B A) = sum((B^T B) * (A A^T)): no full-size product is formed
+        square = float(((up.T.float() @ up.float()) * (down.float() @ down.T.float())).sum().clamp_min(0))
+        norm = module.scaling["default"] * math.sqrt(square)
+        if norm > limit:
+            factor = math.sqrt(limit / norm)
+            down.mul_(factor)
+            up.mul_(factor)
+            scaled += 1
+    return scaled
+
+
+def _check_targets(transformer: SD3Transformer2DModel, options: LoraOptions) -> None:
+    count = len(transformer.transformer_blocks)
+    if options.blocks != "all":
+        outside = [block for block in options.blocks if not 0 <= block < count]
+        if outside or not options.blocks:
+            raise OptionError("lora.blocks", str(options.blocks), f"block numbers 0..{count - 1}", "correct them")
+    present = {name for block in transformer.transformer_blocks for name, _ in block.named_modules()}
+    unknown = [name for name in options.target_modules if name not in present and name not in DEFAULT_TARGETS]
+    if unknown:
+        raise OptionError("lora.target_modules", str(unknown), f"among {sorted(present)[:20]} ...", "correct the names")

@@ -1,0 +1,275 @@
+"""The generation pipeline: text, geometry, reference image and pose to chips."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+from diffusers.utils import BaseOutput
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from geodiff_sar.conditioning.stack import ConditioningStack
+from geodiff_sar.core.console import progress_bar
+from geodiff_sar.core.errors import NumericalError, OptionError
+from geodiff_sar.core.types import GeometryPrior, Pose
+from geodiff_sar.data.buckets import fit_to_bucket
+from geodiff_sar.data.collate import make_condition
+from geodiff_sar.data.image import to_grey8
+from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.model.base import BaseModel
+from geodiff_sar.sampling.guidance import GuidanceOptions, Text, guided_velocity
+from geodiff_sar.sampling.solvers import SOLVERS, flow_sigmas
+
+
+@dataclass
+class GeoDiffSAROutput(BaseOutput):
+    """Result of the pipeline.
+
+    Attributes:
+        images: grey pictures.
+        amplitudes: the same before rounding, (H, W) float32 in the amplitude scale of the training chips.
+    """
+
+    images: list[Image.Image]
+    amplitudes: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class ChipRequest:
+    """One chip to be generated.
+
+    Attributes:
+        prompt: caption.
+        seed: of its initial noise.
+        negative_prompt: what to guide away from.
+        prior: point cloud, or None for the learned null embedding.
+        reference: amplitude (H, W) of a reference chip, or None.
+        pose: azimuth and depression, or None.
+    """
+
+    prompt: str
+    seed: int
+    negative_prompt: str = ""
+    prior: GeometryPrior | None = None
+    reference: np.ndarray | None = None
+    pose: Pose | None = None
+
+
+class GeoDiffSARPipeline(DiffusionPipeline):
+    """SD3 with a conditioning stack. Build it with ``from_base``.
+
+    Everything about one chip (text, fusion, noise, decoding) is computed apart from the others, only the transformer sees
+    them as a batch; a seed therefore gives the same picture in any batch, up to rounding in the transformer.
+    """
+
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->text_encoder_3->conditioning->transformer->vae"
+    _optional_components = ["conditioning"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        transformer: SD3Transformer2DModel,
+        vae: AutoencoderKL,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+        text_encoder: Any,
+        text_encoder_2: Any,
+        text_encoder_3: Any,
+        tokenizer: Any,
+        tokenizer_2: Any,
+        tokenizer_3: Any,
+        conditioning: ConditioningStack | None = None,
+    ):
+        super().__init__()
+        self.register_modules(
+            transformer=transformer,
+            vae=vae,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            text_encoder_2=text_encoder_2,
+            text_encoder_3=text_encoder_3,
+            tokenizer=tokenizer,
+            tokenizer_2=tokenizer_2,
+            tokenizer_3=tokenizer_3,
+            conditioning=conditioning,
+        )
+        self.base: BaseModel
+        self.remap: AmplitudeRemap
+        self.t5_only = False
+
+    @classmethod
+    def from_base(
+        cls,
+        base: BaseModel,
+        conditioning: ConditioningStack | None = None,
+        remap: AmplitudeRemap | None = None,
+        shift: float | None = None,
+    ) -> "GeoDiffSARPipeline":
+        """Pipeline over a loaded base.
+
+        Args:
+            base: the base model, with LoRA layers if there is an adapter.
+            conditioning: the adapter's stack in eval mode, or None for text only.
+            remap: amplitude to model values; None: the base's.
+            shift: timestep shift; None: the base's.
+        """
+        text = base.text
+        pipeline = cls(
+            base.transformer,
+            base.vae.vae,
+            FlowMatchEulerDiscreteScheduler(shift=shift or base.settings.shift),
+            text.clip_l,
+            text.clip_g,
+            text.t5,
+            *text.tokenizers,
+            conditioning,
+        )
+        pipeline.base, pipeline.remap = base, remap or base.settings.remap
+        return pipeline
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        requests: list[ChipRequest],
+        width: int | None = None,
+        height: int | None = None,
+        steps: int = 30,
+        solver: str = "euler",
+        guidance: GuidanceOptions | None = None,
+        fusion_scale: float = 1.0,
+        show_progress: bool = False,
+    ) -> GeoDiffSAROutput:
+        """Generate one chip per request, all in one batch.
+
+        Args:
+            requests: what to generate.
+            width, height: pixels, multiples of the base's grain; None: the base's own.
+            steps: solver steps.
+            solver: name of a solver.
+            guidance: strengths; None: the base's scale.
+            fusion_scale: strength of the fusion, 0 is text only.
+            show_progress: show a progress bar.
+
+        Raises:
+            OptionError: impossible size, steps, solver or block number.
+            NumericalError: NaN or Inf in latents or pixels, naming prompt and seed.
+        """
+        settings = self.base.settings
+        width, height = width or settings.resolution[0], height or settings.resolution[1]
+        guidance = guidance or GuidanceOptions(guidance_scale=settings.guidance_scale)  # pyright: ignore
+        self._check(width, height, steps, guidance)
+        shape = (self.base.vae.latent_channels, height // self.base.vae.reduction, width // self.base.vae.reduction)
+        texts = self._texts(requests, guidance.branches, shape, (width, height), fusion_scale)
+        device = self.base.transformer.device
+        x = torch.cat([initial_noise(request.seed, shape) for request in requests]).to(device)
+        shift = float(self.scheduler.config["shift"])
+        sigmas = flow_sigmas(steps, shift)
+        method = SOLVERS.get(solver)(sigmas)
+        with progress_bar() as bar:
+            bar.disable = not show_progress
+            line = bar.add_task(f"{len(requests)} chips", total=steps, note="")
+            for index in range(steps):
+                velocity = guided_velocity(
+                    self.base.transformer, x, method.sigmas[index], index / steps, texts, guidance
+                )
+                x = method.step(x, velocity, index)
+                self._require_finite(x, requests, f"latents after step {index + 1}")
+                bar.advance(line)
+        amplitudes = []
+        for row, request in enumerate(requests):
+            model = self.base.vae.decode(x[row : row + 1])
+            self._require_finite(model, [request], "decoded pixels")
+            amplitudes.append(self.remap.to_amplitude(model[0, 0].cpu().numpy()))
+        return GeoDiffSAROutput([Image.fromarray(to_grey8(a)) for a in amplitudes], amplitudes)
+
+    def _texts(
+        self,
+        requests: list[ChipRequest],
+        branches: tuple[str, ...],
+        shape: tuple[int, int, int],
+        size: tuple[int, int],
+        fusion_scale: float,
+    ) -> dict[str, Text]:
+        rows: dict[str, list[Text]] = {name: [] for name in branches}
+        for request in requests:
+            for name in branches:
+                rows[name].append(self._one_text(request, name, shape, size, fusion_scale))
+        return {
+            name: (torch.cat([context for context, _ in found]), torch.cat([pooled for _, pooled in found]))
+            for name, found in rows.items()
+        }
+
+    def _one_text(
+        self,
+        request: ChipRequest,
+        branch: str,
+        shape: tuple[int, int, int],
+        size: tuple[int, int],
+        fusion_scale: float,
+    ) -> Text:
+        """Context and pooled projection of one chip in one branch; negative and text branches see null embeddings."""
+        transformer = self.base.transformer
+        caption = request.negative_prompt if branch == "negative" else request.prompt
+        context, pooled = self.base.text.encode([caption])
+        if self.t5_only:
+            context[:, : self.base.text.token_lengths[0]] = 0.0
+        if self.conditioning is not None and fusion_scale != 0.0:
+            full = branch == "full"
+            reference = (
+                self._reference_latent(request.reference, size) if full and request.reference is not None else None
+            )
+            condition = make_condition(
+                context,
+                pooled,
+                request.prior if full else None,
+                reference,
+                shape,
+                request.pose if full else None,
+                self.conditioning.sizes.feature_dim,
+            )
+            pooled = self.conditioning(condition.to(transformer.device), fusion_scale)
+        return (
+            context.to(transformer.device, transformer.dtype),
+            pooled.to(transformer.device, transformer.dtype),
+        )
+
+    def _reference_latent(self, amplitude: np.ndarray, size: tuple[int, int]) -> Tensor:
+        fitted, _, _ = fit_to_bucket(amplitude, *size)
+        mean, _ = self.base.vae.encode(torch.from_numpy(self.remap.to_model(fitted))[None, None])
+        return mean.cpu()
+
+    def _check(self, width: int, height: int, steps: int, guidance: GuidanceOptions) -> None:
+        grain, transformer = self.base.vae.grain, self.base.transformer
+        largest = transformer.config["pos_embed_max_size"] * grain
+        for name, side in (("--width", width), ("--height", height)):
+            if side % grain or not grain <= side <= largest:
+                raise OptionError(
+                    name,
+                    f"{side} pixels",
+                    f"a multiple of {grain} from {grain} to {largest} for this base",
+                    "choose one",
+                )
+        if not 1 <= steps <= 1000:
+            raise OptionError("--sample_steps", str(steps), "1 to 1000", "choose a number in this range")
+        count = len(transformer.transformer_blocks)
+        if any(not 0 <= layer < count for layer in guidance.skip_layers):
+            raise OptionError(
+                "--skip_layers", str(guidance.skip_layers), f"block numbers 0..{count - 1}", "correct them"
+            )
+
+    def _require_finite(self, values: Tensor, requests: list[ChipRequest], what: str) -> None:
+        bad = (~torch.isfinite(values)).flatten(1).any(dim=1)
+        if bool(bad.any()):
+            request = requests[int(bad.nonzero()[0])]
+            raise NumericalError(
+                what,
+                f"NaN or Inf for prompt {request.prompt!r}, seed {request.seed}",
+                "finite numbers",
+                "use --dtype fp32, or lower --guidance_scale",
+            )
+
+
+def initial_noise(seed: int, shape: tuple[int, int, int]) -> Float[Tensor, "1 channel height width"]:
+    """Standard normal noise of one chip: float32, drawn on the CPU, whatever the device."""
+    return torch.randn((1, *shape), generator=torch.Generator("cpu").manual_seed(seed))

@@ -1,0 +1,68 @@
+"""Preview pictures during training."""
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from geodiff_sar.conditioning.stack import ConditioningStack
+from geodiff_sar.core.config import Options
+from geodiff_sar.data.image import to_grey8
+from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.model.base import BaseModel
+from geodiff_sar.sampling.guidance import GuidanceOptions
+from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline
+from geodiff_sar.sampling.prompts import load_prompts
+from geodiff_sar.sampling.recipe import write_chip
+from geodiff_sar.workflows.requests import build_request
+
+
+class PreviewOptions(Options):
+    """Pictures that training draws; how often is set by train.preview_every_steps or _epochs."""
+
+    prompts_file: str | None = Field(None, description="prompts file, the grammar of `geodiff-sar generate`")
+    sample_steps: int = Field(20, ge=1, le=1000, description="solver steps")
+    guidance_scale: float | None = Field(None, ge=0, description="None: the base's")
+    solver: str = Field("euler", description="see `geodiff-sar list solvers`")
+
+
+class Preview:
+    """Draws the prompts of a file with the weights as they are; reads and checks the file at once."""
+
+    def __init__(
+        self,
+        options: PreviewOptions,
+        base: BaseModel,
+        conditioning: ConditioningStack,
+        shift: float,
+        remap: AmplitudeRemap,
+        folder: Path,
+        name: str,
+    ):
+        self.options, self.folder, self.name = options, folder / "samples", name
+        self.prompts = [] if options.prompts_file is None else load_prompts(Path(options.prompts_file))
+        self.pipeline = GeoDiffSARPipeline.from_base(base, conditioning, remap, shift)
+        width = conditioning.sizes.feature_dim
+        self.requests = [
+            build_request(prompt, number, feature_width=width) for number, prompt in enumerate(self.prompts)
+        ]
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to draw."""
+        return bool(self.prompts)
+
+    def write(self, step: int) -> dict[str, np.ndarray]:
+        """Draw all prompts into samples/; returns the grey pictures by name."""
+        scale = self.options.guidance_scale
+        drawn = {}
+        for number, (prompt, request) in enumerate(zip(self.prompts, self.requests, strict=True)):
+            default = self.pipeline.base.settings.guidance_scale if scale is None else scale
+            guidance = GuidanceOptions(guidance_scale=default if prompt.scale is None else prompt.scale)  # pyright: ignore
+            steps = prompt.sample_steps or self.options.sample_steps
+            output = self.pipeline([request], prompt.width, prompt.height, steps, self.options.solver, guidance)
+            recipe = {"kind": "preview", "prompt": request.prompt, "seed": request.seed, "training_step": step}
+            path = self.folder / f"{self.name}_{step:08d}_{number:02d}.png"
+            write_chip(path, output.amplitudes[0], recipe)
+            drawn[f"preview/{number:02d}"] = to_grey8(output.amplitudes[0])
+        return drawn

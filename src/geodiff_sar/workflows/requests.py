@@ -1,0 +1,79 @@
+"""From a prompt and files to a request of the pipeline."""
+
+from pathlib import Path
+
+from geodiff_sar.core.errors import OptionError
+from geodiff_sar.core.types import Pose
+from geodiff_sar.data.caption import Caption, parse_caption
+from geodiff_sar.data.features import load_features
+from geodiff_sar.data.image import load_chip
+from geodiff_sar.sampling.pipeline import ChipRequest
+from geodiff_sar.sampling.prompts import Prompt
+
+
+def build_request(
+    prompt: Prompt,
+    default_seed: int,
+    feature_width: int | None,
+    azimuth_deg: float | None = None,
+    folder: Path | None = None,
+) -> ChipRequest:
+    """Request for one chip.
+
+    The azimuth is, in this order: the argument (a sweep), the prompt's ``--az``, the one in the caption. A sweep or
+    ``--az`` sets caption and pose alike.
+
+    Args:
+        prompt: a line of a prompts file, or the command line in that form.
+        default_seed: used where the prompt has none.
+        feature_width: required width of the point features; None: point features are refused.
+        azimuth_deg: azimuth of a sweep; also replaces ``{azimuth}`` in the path of the point features.
+        folder: where relative paths of point features are looked up.
+    """
+    azimuth = azimuth_deg if azimuth_deg is not None else prompt.azimuth
+    text, caption = prompt.prompt, _caption(prompt.prompt)
+    if azimuth is not None:
+        if caption is None:
+            raise OptionError(
+                "--azimuths",
+                f"the prompt {prompt.prompt!r} does not follow the caption grammar",
+                "an azimuth is set in a caption with six fields",
+                "write the prompt in the grammar (docs/formats.md)",
+            )
+        text = str(caption.with_azimuth(azimuth))
+    elif caption is not None:
+        azimuth = caption.azimuth_deg
+    pose = None if azimuth is None else Pose(float(azimuth), prompt.depression)
+    prior = None
+    if prompt.pointcloud_path is not None:
+        if feature_width is None:
+            raise OptionError(
+                "--pointcloud_path", prompt.pointcloud_path, "point features need an adapter", "give --lora_weights"
+            )
+        prior = load_features(pointcloud_file(prompt.pointcloud_path, azimuth, folder), feature_width)
+    reference = None if prompt.reference is None else load_chip(Path(prompt.reference))
+    seed = default_seed if prompt.seed is None else prompt.seed
+    return ChipRequest(text, seed, prompt.negative_prompt or "", prior, reference, pose)
+
+
+def pointcloud_file(text: str, azimuth_deg: float | None, folder: Path | None) -> Path:
+    """Path of point features; ``{azimuth}`` stands for the azimuth, and relative paths are looked up in ``folder``."""
+    if "{" in text:
+        try:
+            text = text.format(azimuth=azimuth_deg)
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise OptionError(
+                "--pointcloud_path",
+                text,
+                "only {azimuth} (or {azimuth:05.1f}) may stand in braces",
+                f"correct it ({error})",
+            ) from None
+    path = Path(text)
+    if folder is not None and not path.is_absolute() and not path.is_file():
+        return folder / path
+    return path
+
+
+def _caption(text: str) -> Caption | None:
+    """The caption's fields; a prompt outside the grammar has none and is used as it stands."""
+    return parse_caption(text, "--prompt") if text.startswith("SAR image,") else None

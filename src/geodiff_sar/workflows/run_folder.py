@@ -1,0 +1,170 @@
+"""The folder of a training run: it belongs to one configuration and one data set."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geodiff_sar.core.config import Options, read_toml, write_toml
+from geodiff_sar.core.errors import FileError, OptionError
+from geodiff_sar.core.files import read_json, sha256_file, sha256_json, write_json
+from geodiff_sar.data.sample import Sample
+from geodiff_sar.training.loop import latest_checkpoint
+
+FREE_KEYS = (
+    "resume",
+    "output_dir",
+    "train.device",
+    "train.log_every",
+    "train.keep_last",
+    "train.checkpoint_every_steps",
+    "train.checkpoint_every_epochs",
+    "train.preview_every_steps",
+    "train.preview_every_epochs",
+    "train.validate_every_steps",
+    "train.validate_every_epochs",
+    "preview",
+    "data.root",
+    "data.pointcloud_dir",
+    "data.cache",
+    "save_precision",
+)
+"""Settings that may change between interruption and resume: they do not change the weights. (The data may move; its
+content is checked apart.)"""
+
+
+def claim_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any]) -> Path | None:
+    """Make sure that ``folder`` is new or belongs to this run; returns the checkpoint to resume from, or None.
+
+    Raises:
+        OptionError: the folder belongs to a run with other settings or other data, or resume = "never" and it is not new.
+        FileError: the checkpoint named by ``resume`` does not exist.
+    """
+    resume: str = getattr(config, "resume")  # noqa: B009
+    marked, mark = folder / "config.toml", folder / "run.json"
+    if marked.is_file():
+        _require_same(folder, read_toml(marked), json.loads(config.model_dump_json()))
+        if mark.is_file() and read_json(mark) != fingerprint:
+            raise OptionError(
+                "data.root",
+                f"other chips, captions or features than those of the run in {folder}",
+                "a run is resumed on the data it was started on",
+                "restore the data, or choose another output_name",
+            )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise OptionError(
+            "output_name",
+            f"{folder} exists and is not a run of this tool",
+            "a new or resumable folder",
+            "choose another",
+        )
+    found = latest_checkpoint(folder / "checkpoints")
+    if resume == "never" and marked.is_file():
+        raise OptionError(
+            "resume",
+            f'"never", but {folder} holds a run',
+            "a new folder",
+            "choose another output_name, or delete the folder",
+        )
+    if resume not in ("auto", "never"):
+        found = Path(resume)
+        if not (found / "position.json").is_file():
+            raise FileError(
+                found, "is not a checkpoint folder", "holds position.json", 'correct it, or set resume = "auto"'
+            )
+    write_toml(marked, config)
+    write_json(mark, fingerprint)
+    return found
+
+
+def data_fingerprint(training: list[Sample], validation: list[Sample]) -> dict[str, Any]:
+    """Content of both parts of a data set as one hash each: ids, captions, pictures, features."""
+
+    def digest(samples: list[Sample]) -> str:
+        rows = [
+            [
+                s.id,
+                s.caption_text,
+                s.repeats,
+                sha256_file(s.image_path),
+                sha256_file(s.prior_path) if s.prior_path else None,
+            ]
+            for s in samples
+        ]
+        return sha256_json(rows)
+
+    for sample in (*training, *validation):
+        for path in (sample.image_path, sample.prior_path):
+            if path is not None and not path.is_file():
+                raise FileError(
+                    path, "no such file", f"chip '{sample.id}' refers to it", "restore it or remove the chip"
+                )
+    return {
+        "training": {"chips": len(training), "sha256": digest(training)},
+        "validation": {"chips": len(validation), "sha256": digest(validation)},
+    }
+
+
+class TrainingLog:
+    """TensorBoard events; does nothing without a writer."""
+
+    def __init__(self, writer: Any):
+        self.writer = writer
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write named values of one step."""
+        if self.writer is not None:
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, step)
+
+    def pictures(self, step: int, pictures: dict[str, np.ndarray]) -> None:
+        """Write grey pictures (H, W) of one step."""
+        if self.writer is not None:
+            for name, picture in pictures.items():
+                self.writer.add_image(name, picture[None], step)
+
+
+@contextmanager
+def training_log(folder: Path, enabled: bool) -> Iterator[TrainingLog]:
+    """TensorBoard log in ``folder``; other processes than the first get one that does nothing."""
+    if not enabled:
+        yield TrainingLog(None)
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder))
+    try:
+        yield TrainingLog(writer)
+    finally:
+        writer.close()
+
+
+def _require_same(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    before, after = _flat(old), _flat(new)
+    changed = [
+        key
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+        and not any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
+    ]
+    if changed:
+        listed = ", ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in changed[:6])
+        raise OptionError(
+            "output_name",
+            f"{folder} holds a run with other settings ({listed})",
+            "an output folder belongs to one run",
+            "choose another output_name, or restore these settings to resume",
+        )
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            result |= _flat(item, f"{prefix}{key}.")
+        elif item is not None:
+            result[f"{prefix}{key}"] = item
+    return result
