@@ -7,6 +7,7 @@ import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel
 from pydantic import Field
 from transformers import CLIPTextModelWithProjection, PreTrainedTokenizerFast, T5EncoderModel
+from transformers.utils import logging as transformers_logging
 
 from geodiff_sar.core.config import Options, parse_options
 from geodiff_sar.core.errors import FileError, OptionError
@@ -84,6 +85,7 @@ def load_base(name: str, dtype: torch.dtype = torch.float32, device: torch.devic
         FileError: a part is missing or damaged.
     """
     folder = base_folder(name)
+    transformers_logging.disable_progress_bar()  # small files; our own bars show what takes time
     hashes = {part: part_hash(folder, part) for part in PARTS}
     transformer = load_part(SD3Transformer2DModel, folder, "transformer", dtype)
     vae = load_part(AutoencoderKL, folder, "vae", dtype)

@@ -55,7 +55,7 @@ class GenerateRequest(Options):
     guidance_scale: float | None = Field(None, ge=0)
     solver: str = "euler"
     discrete_flow_shift: float | None = Field(None, gt=0)
-    skip_layers: list[int] = []
+    skip_layers: list[int] = Field([])
     skip_layer_scale: float = Field(2.8, ge=0)
     skip_layer_start: float = Field(0.01, ge=0, le=1)
     skip_layer_stop: float = Field(0.2, ge=0, le=1)
@@ -333,10 +333,8 @@ def _recipe(
     import transformers
 
     kept = request.model_dump(mode="json", exclude={"prompts_file", "source", "prompt", "azimuths", "output_dir"})
-    if request.lora_weights is not None:
-        kept["lora_weights"] = (
-            str(Path(request.lora_weights).resolve()) if "*" not in request.lora_weights else kept["lora_weights"]
-        )
+    if session.adapter is not None:
+        kept["lora_weights"] = str(session.adapter.files.record.resolve())
     pose = job.request.pose
     return {
         "kind": "chip",

@@ -1,6 +1,7 @@
 """Train a small base model from scratch and write it in diffusers' layout."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +157,7 @@ def _train(
 
     def rate(step: int) -> float:
         return min(1.0, (step + 1) / max(warmup, 1)) * (
-            0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(step / steps, 1.0)))
+            0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
         )
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)

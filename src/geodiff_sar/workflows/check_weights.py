@@ -1,0 +1,65 @@
+"""Which parts of a base model or an adapter are there, and whether they are intact."""
+
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from safetensors import SafetensorError, safe_open
+
+from geodiff_sar.core.errors import FileError
+from geodiff_sar.core.files import sha256_file
+from geodiff_sar.model.adapter import resolve_adapter
+from geodiff_sar.model.base import PARTS, SETTINGS_FILE, TOKENIZERS, base_folder
+
+
+def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str, bool]:
+    """Report on a base and, if named, an adapter; returns the report and whether everything needed is intact.
+
+    Every tensor is read, so a truncated or damaged file is found.
+    """
+    folder = base_folder(pretrained_model)
+    rows, problems = [], []
+    for part in PARTS:
+        files = sorted((folder / part).glob("*.safetensors"))
+        if not (folder / part / "config.json").is_file():
+            problems.append(f"{folder / part / 'config.json'}: missing")
+        if not files:
+            problems.append(f"{folder / part}: no .safetensors file")
+        for file in files:
+            rows.append(_row(part, file, problems))
+    for part in TOKENIZERS:
+        if not (folder / part / "tokenizer.json").is_file():
+            problems.append(f"{folder / part / 'tokenizer.json'}: missing")
+    if lora_weights is not None:
+        try:
+            found = resolve_adapter(lora_weights)
+            if found.weights is not None:
+                rows.append(_row("adapter weights", found.weights, problems))
+            rows.append(_row("adapter conditioning", found.fusion_weights, problems))
+        except FileError as error:
+            problems.append(str(error))
+    table = Table("part", "file", "MB", "tensors", "number formats", "sha256", box=None)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=140)
+    with console.capture() as captured:
+        console.print(f"base '{pretrained_model}' in {folder}", soft_wrap=True)
+        console.print(f"settings: {SETTINGS_FILE if (folder / SETTINGS_FILE).is_file() else 'those of SD3.5'}")
+        console.print(table)
+        for problem in problems:
+            console.print(f"PROBLEM  {problem}", markup=False, soft_wrap=True)
+        console.print("everything needed is there and intact" if not problems else f"{len(problems)} problems")
+    return captured.get().rstrip(), not problems
+
+
+def _row(part: str, file: Path, problems: list[str]) -> tuple[str, ...]:
+    size = f"{file.stat().st_size / 1e6:.2f}"
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            formats = Counter(str(tensors.get_tensor(key).dtype).removeprefix("torch.") for key in tensors.keys())  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        problems.append(f"{file}: truncated or damaged ({error})")
+        return (part, file.name, size, "-", "damaged", "-")
+    kinds = ", ".join(f"{count} {name}" for name, count in formats.most_common())
+    return (part, file.name, size, str(sum(formats.values())), kinds, sha256_file(file)[:16])

@@ -1,0 +1,93 @@
+"""What there is to choose from, as text."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from geodiff_sar.core.errors import OptionError
+from geodiff_sar.core.registry import Registry
+
+
+def listing(what: str) -> str:
+    """Names of one kind with a line about each; ``options`` lists every key of a training configuration."""
+    kinds = {
+        "fusion": _fusion,
+        "optimizers": _optimizers,
+        "solvers": _solvers,
+        "schedules": _schedules,
+        "layouts": _layouts,
+        "bases": _bases,
+        "options": _options,
+    }
+    if what not in kinds:
+        raise OptionError("list", repr(what), f"one of {', '.join(kinds)}", "choose one of these")
+    return kinds[what]()
+
+
+def _described(registry: Registry[Any]) -> str:
+    return "\n".join(
+        f"{name:20s} {(registry.get(name).__doc__ or '').strip().splitlines()[0]}" for name in registry.names()
+    )
+
+
+def _fusion() -> str:
+    from geodiff_sar.conditioning.fusion import FUSIONS
+
+    blocks = []
+    for name in FUSIONS.names():
+        method = FUSIONS.get(name)
+        module = __import__(method.__module__, fromlist=["x"])
+        options = [
+            f"    {key} = {field.get_default(call_default_factory=True)!r}  {field.description or ''}"
+            for key, field in method.Options.model_fields.items()
+        ]
+        blocks.append("\n".join([f"{name:20s} {(module.__doc__ or '').strip()}", *options]))
+    return "\n".join(blocks)
+
+
+def _optimizers() -> str:
+    from geodiff_sar.training.optimizers import OPTIMIZERS
+
+    return _described(OPTIMIZERS) + "\nor any class by its dotted path, such as torch.optim.RAdam"
+
+
+def _solvers() -> str:
+    from geodiff_sar.sampling.solvers import SOLVERS
+
+    return _described(SOLVERS)
+
+
+def _schedules() -> str:
+    from geodiff_sar.training.schedules import SCHEDULES
+
+    return "\n".join(SCHEDULES)
+
+
+def _layouts() -> str:
+    from geodiff_sar.data.readers import READERS
+
+    return _described(READERS)
+
+
+def _bases() -> str:
+    from geodiff_sar.model.base import EMBEDDED
+
+    return "\n".join(f"{name:20s} {folder}" for name, folder in EMBEDDED.items())
+
+
+def _options() -> str:
+    from geodiff_sar.workflows.train import TrainConfig
+
+    return "\n".join(_keys(TrainConfig, ""))
+
+
+def _keys(model: type[BaseModel], prefix: str) -> list[str]:
+    lines = []
+    for key, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            lines += _keys(kind, f"{prefix}{key}.")
+        else:
+            default = field.get_default(call_default_factory=True)  # pyright: ignore
+            lines.append(f"{prefix}{key} = {default!r}  {field.description or ''}")
+    return lines

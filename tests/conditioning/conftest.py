@@ -1,0 +1,53 @@
+"""Batches of conditions and small stacks for the tests of the conditioning modules."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
+from geodiff_sar.core.condition import Condition
+
+SIZES = ConditioningSizes(pooled_dim=64, latent_channels=4, feature_dim=6, embed_dim=32)
+
+
+@pytest.fixture
+def make_condition() -> Callable[..., Condition]:
+    """A batch in which everything is present; named fields can be replaced."""
+
+    def build(batch: int = 3, points: int = 7, seed: int = 0, **fields: torch.Tensor) -> Condition:
+        draw = torch.Generator().manual_seed(seed)
+        present = torch.ones(batch, dtype=torch.bool)
+        values: dict[str, Any] = {
+            "context": torch.randn(batch, 5, 12, generator=draw),
+            "pooled": torch.randn(batch, SIZES.pooled_dim, generator=draw),
+            "features": torch.randn(batch, points, SIZES.feature_dim, generator=draw),
+            "coordinates": 5 * torch.randn(batch, points, 3, generator=draw),
+            "point_mask": torch.ones(batch, points, dtype=torch.bool),
+            "has_geometry": present,
+            "has_coordinates": present,
+            "reference": torch.randn(batch, SIZES.latent_channels, 6, 4, generator=draw),
+            "has_image": present,
+            "azimuth_deg": 360 * torch.rand(batch, generator=draw),
+            "has_azimuth": present,
+            "depression_deg": 10 + 50 * torch.rand(batch, generator=draw),
+            "has_depression": present,
+        }
+        return Condition(**{**values, **fields})
+
+    return build
+
+
+@pytest.fixture
+def make_stack() -> Callable[..., ConditioningStack]:
+    """A small stack in eval mode; a gate value above 0 makes it behave as after training."""
+
+    def build(method: str = "hybrid_film_attn", gate: float = 0.5, **conditioning: Any) -> ConditioningStack:
+        torch.manual_seed(1)
+        stack = ConditioningStack(SIZES, ConditioningOptions(**conditioning), FusionOptions(method=method))
+        if stack.injection.gate is not None:
+            torch.nn.init.constant_(stack.injection.gate, gate)
+        return stack.eval()
+
+    return build
