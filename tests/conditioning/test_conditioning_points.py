@@ -115,7 +115,7 @@ def test_unusable_statistics_are_refused(mean, std):
 
 def test_a_cloud_without_coordinates_is_refused_with_the_remedy():
     net = encoder()
-    features, coordinates, mask, has = cloud(2, 4)
+    features, coordinates, mask, _ = cloud(2, 4)
     with pytest.raises(DataError, match=r"conditioning\.points\.positions"):
         net(features, coordinates, mask, torch.tensor([True, False]))
     net(features, coordinates, mask & torch.tensor([[True], [False]]), torch.tensor([True, False]))  # absent: not asked

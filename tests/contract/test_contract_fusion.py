@@ -13,7 +13,7 @@ from geodiff_sar.core.errors import OptionError
 
 METHODS = FUSIONS.names()
 SIZES = FusionSizes(text_dim=64, geometry_dim=24, image_dim=40)
-README = "concat add attention gentle gated attention_gated image_guided hybrid_film_attn".split()
+README = ["concat", "add", "attention", "gentle", "gated", "attention_gated", "image_guided", "hybrid_film_attn"]
 
 
 def build(name: str, seed: int = 0) -> Fusion:
@@ -131,6 +131,9 @@ def test_options_are_typed_bounded_and_described(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_the_class_says_what_it_computes(name):
     text = FUSIONS.get(name).__doc__ or ""
+    summary, gap = text.splitlines()[:2]  # one line that sums it up, then the formula
+    assert summary.endswith(".")
+    assert not gap
     assert "F = " in text
     assert "Departure" in text
 

@@ -22,20 +22,20 @@ class ConditioningOptions(Options):
     """The conditioning modules of an adapter."""
 
     embed_dim: int | None = Field(
-        None, ge=8, description="width of the modality embeddings; None: the base's, 768 for SD3.5"
+        default=None, ge=8, description="width of the modality embeddings; None: the base's, 768 for SD3.5"
     )
-    residual: bool = Field(True, description="zero-initialised gate; false: the published formula without it")
-    geometry_dropout: float = Field(0.1, ge=0, lt=1, description="share of chips trained without geometry")
-    image_dropout: float = Field(0.1, ge=0, lt=1, description="share of chips trained without reference")
-    pose_dropout: float = Field(0.1, ge=0, lt=1, description="share of chips trained without pose")
+    residual: bool = Field(default=True, description="zero-initialised gate; false: the published formula without it")
+    geometry_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without geometry")
+    image_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without reference")
+    pose_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without pose")
     points: PointEncoderOptions = PointEncoderOptions()
 
 
 class FusionOptions(Options):
     """Which of the fusion methods joins the modalities."""
 
-    method: str = Field("hybrid_film_attn", description="see `geodiff-sar list fusion`")
-    options: dict[str, Any] = Field({}, description="options of the method")
+    method: str = Field(default="hybrid_film_attn", description="see `geodiff-sar list fusion`")
+    options: dict[str, Any] = Field(default={}, description="options of the method")
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _suggestion(cls: type[BaseModel], location: tuple[int | str, ...]) -> str:
 
     node: Any = cls
     for part in location[:-1]:
-        info = node.model_fields.get(part) if isinstance(node, type) and issubclass(node, BaseModel) else None
+        info = node.model_fields.get(str(part)) if isinstance(node, type) and issubclass(node, BaseModel) else None
         node = info.annotation if info is not None else None
     if not (isinstance(node, type) and issubclass(node, BaseModel)):
         return ""

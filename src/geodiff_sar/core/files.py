@@ -94,8 +94,11 @@ def sha256_bytes(*parts: bytes) -> str:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes as 64 hexadecimal digits (the same as ``sha256sum``)."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sha256_json(value: Any) -> str:
@@ -112,10 +115,3 @@ def require_file(path: Path, what: str, remedy: str) -> Path:
     if path.stat().st_size == 0:
         raise FileError(path, f"is empty ({what})", "a file with content", remedy)
     return path
-
-
-def _digest(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

@@ -12,11 +12,17 @@ from geodiff_sar.core.errors import OptionError
 class BucketOptions(Options):
     """Sizes that training pictures are fitted to."""
 
-    resolution: tuple[int, int] | None = Field(None, description="width, height in pixels; None: the base's own")
-    enable_bucket: bool = Field(True, description="several aspect ratios of the same area; false: one size only")
-    min_bucket_reso: int = Field(64, ge=8, description="shortest side, pixels")
-    max_bucket_reso: int = Field(512, ge=8, description="longest side, pixels")
-    bucket_reso_steps: int = Field(16, ge=1, description="sides are multiples of this; itself one of the base's grain")
+    resolution: tuple[int, int] | None = Field(
+        default=None, description="width, height in pixels; None: the base's own"
+    )
+    enable_bucket: bool = Field(
+        default=True, description="several aspect ratios of the same area; false: one size only"
+    )
+    min_bucket_reso: int = Field(default=64, ge=8, description="shortest side, pixels")
+    max_bucket_reso: int = Field(default=512, ge=8, description="longest side, pixels")
+    bucket_reso_steps: int = Field(
+        default=16, ge=1, description="sides are multiples of this; itself one of the base's grain"
+    )
 
 
 def make_buckets(resolution: tuple[int, int], shortest: int, longest: int, step: int) -> list[tuple[int, int]]:

@@ -18,9 +18,11 @@ from geodiff_sar.core.files import atomic_write_bytes, sha256_json
 class CacheOptions(Options):
     """Where latents and text embeddings are kept."""
 
-    folder: str | None = Field(None, description="cache folder; None: cache/ in the run's output folder")
-    read_reference: bool = Field(False, description="use <stem>_{W}x{H}_sd3.npz beside the chips where it exists")
-    write_reference: bool = Field(False, description="also write <stem>_{W}x{H}_sd3.npz beside the chips")
+    folder: str | None = Field(default=None, description="cache folder; None: cache/ in the run's output folder")
+    read_reference: bool = Field(
+        default=False, description="use <stem>_{W}x{H}_sd3.npz beside the chips where it exists"
+    )
+    write_reference: bool = Field(default=False, description="also write <stem>_{W}x{H}_sd3.npz beside the chips")
 
 
 class TensorCache:

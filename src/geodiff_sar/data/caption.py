@@ -98,12 +98,16 @@ def parse_caption(text: str, source: str = "caption") -> Caption:
 class CaptionOptions(Options):
     """What happens to captions in training; the order of the published trainer (REFERENCE A7) is kept."""
 
-    dropout_rate: float = Field(0.0, ge=0, le=1, description="share of captions replaced by the empty caption")
-    dropout_every_n_epochs: int = Field(0, ge=0, description="drop all captions in every n-th epoch; 0: never")
-    shuffle: bool = Field(False, description="shuffle the fields; off by default, since their order has a meaning")
-    keep_tokens: int = Field(1, ge=0, description="fields at the front that shuffling leaves in place")
-    keep_tokens_separator: str = Field("|||", description="text between fixed and shuffled fields, where it occurs")
-    secondary_separator: str = Field(";;;", description="joins fields that shuffling keeps together")
+    dropout_rate: float = Field(default=0.0, ge=0, le=1, description="share of captions replaced by the empty caption")
+    dropout_every_n_epochs: int = Field(default=0, ge=0, description="drop all captions in every n-th epoch; 0: never")
+    shuffle: bool = Field(
+        default=False, description="shuffle the fields; off by default, since their order has a meaning"
+    )
+    keep_tokens: int = Field(default=1, ge=0, description="fields at the front that shuffling leaves in place")
+    keep_tokens_separator: str = Field(
+        default="|||", description="text between fixed and shuffled fields, where it occurs"
+    )
+    secondary_separator: str = Field(default=";;;", description="joins fields that shuffling keeps together")
 
 
 def augment_caption(text: str, options: CaptionOptions, rng: np.random.Generator, epoch: int) -> str:

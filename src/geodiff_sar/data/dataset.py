@@ -32,20 +32,23 @@ from geodiff_sar.data.splits import SplitOptions
 class DataOptions(Options):
     """The data of a training run."""
 
-    root: str | None = Field(None, description="data folder (docs/formats.md lists the layouts)")
-    layout: str = Field("auto", description="see `geodiff-sar list layouts`")
-    pointcloud_dir: str | None = Field(None, description="folder of point features; None: where the layout keeps them")
-    pointcloud_dim: int = Field(64, ge=1, description="width D of the point features")
+    root: str | None = Field(default=None, description="data folder (docs/formats.md lists the layouts)")
+    layout: str = Field(default="auto", description="see `geodiff-sar list layouts`")
+    pointcloud_dir: str | None = Field(
+        default=None, description="folder of point features; None: where the layout keeps them"
+    )
+    pointcloud_dim: int = Field(default=64, ge=1, description="width D of the point features")
     allow_missing_geometry: bool = Field(
-        False, description="train chips without features on the learned null embedding"
+        default=False, description="train chips without features on the learned null embedding"
     )
     image_condition: Literal["reference", "self", "none"] = Field(
-        "reference", description="another chip of the target; 'self' is the published scheme and leaks the target"
+        default="reference",
+        description="another chip of the target; 'self' is the published scheme and leaks the target",
     )
-    buckets: BucketOptions = BucketOptions()  # pyright: ignore
-    captions: CaptionOptions = CaptionOptions()  # pyright: ignore
-    split: SplitOptions = SplitOptions()  # pyright: ignore
-    cache: CacheOptions = CacheOptions()  # pyright: ignore
+    buckets: BucketOptions = BucketOptions()
+    captions: CaptionOptions = CaptionOptions()
+    split: SplitOptions = SplitOptions()
+    cache: CacheOptions = CacheOptions()
 
 
 class ChipEncoder(Protocol):

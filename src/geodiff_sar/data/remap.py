@@ -17,8 +17,8 @@ class AmplitudeRemap(Options):
     everything below is inverted exactly, within float32 rounding.
     """
 
-    peak: float = Field(255.0, gt=0, description="amplitude that maps to +1; larger ones are clipped")
-    exponent: float = Field(0.5, gt=0, le=4, description="power of the law")
+    peak: float = Field(default=255.0, gt=0, description="amplitude that maps to +1; larger ones are clipped")
+    exponent: float = Field(default=0.5, gt=0, le=4, description="power of the law")
 
     def to_model(self, amplitude: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Model values in [-1, 1], float32."""

@@ -76,7 +76,8 @@ def simulate_chip(
     response = _system_response(size, 1.0 if resolution == "High" else 0.5)
     target_image = _filter(_deposit(slant, cross, amplitude * np.exp(-1j * phase), size), response, size)
     lit = ~shadow_mask(centres, pose, size)
-    texture = _filter(rng.gamma(4.0, 0.25, (size, size)), _system_response(size, 0.25), size).real.clip(0.1, None)
+    smooth = _filter(rng.gamma(4.0, 0.25, (size, size)), _system_response(size, 0.25), size)
+    texture = np.maximum(np.real(smooth), 0.1)
     clutter = _noise(rng, size) * np.sqrt(texture) * lit
     level = rng.uniform(0.8, 1.3) * (1.3 if polarisation in ("HV", "VH") else 1.0)
     background = _filter(clutter, response, size) * level + _noise(rng, size) * 0.3

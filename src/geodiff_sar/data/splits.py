@@ -13,10 +13,12 @@ from geodiff_sar.data.sample import Sample
 class SplitOptions(Options):
     """Which chips are held out for validation."""
 
-    validation: Literal["none", "azimuth-sectors", "targets", "list"] = Field("none", description="kind of split")
-    sectors: list[tuple[float, float]] = Field([], description="held-out azimuth sectors [start, end), degrees")
-    targets: list[str] = Field([], description="held-out targets")
-    ids: list[str] | str = Field([], description="held-out ids, or a text file with one id per line")
+    validation: Literal["none", "azimuth-sectors", "targets", "list"] = Field(
+        default="none", description="kind of split"
+    )
+    sectors: list[tuple[float, float]] = Field(default=[], description="held-out azimuth sectors [start, end), degrees")
+    targets: list[str] = Field(default=[], description="held-out targets")
+    ids: list[str] | str = Field(default=[], description="held-out ids, or a text file with one id per line")
 
 
 def split_samples(samples: list[Sample], options: SplitOptions) -> tuple[list[Sample], list[Sample]]:

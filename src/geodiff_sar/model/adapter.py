@@ -30,19 +30,19 @@ FUSION_SUFFIX, RECORD_SUFFIX, FULL_SUFFIX = "_fusion_weights.safetensors", "_fus
 class AdapterRecord(Options):
     """Everything about an adapter that is not a tensor."""
 
-    version: int = Field(1, description="version of this record")
+    version: int = Field(default=1, description="version of this record")
     base: str = Field(description="base model as the user called it")
     base_hash: str = Field(description="content hash of the base model's weights")
     shift: float = Field(gt=0, description="timestep shift of training")
     remap: AmplitudeRemap = Field(description="amplitude to model values")
     resolution: tuple[int, int] = Field(description="training resolution, width and height in pixels")
     t5_length: int = Field(ge=1, description="number of T5 tokens")
-    lora: LoraOptions | None = Field(None, description="LoRA options; None: no LoRA")
-    full: bool = Field(False, description="the whole transformer was trained")
+    lora: LoraOptions | None = Field(default=None, description="LoRA options; None: no LoRA")
+    full: bool = Field(default=False, description="the whole transformer was trained")
     conditioning: dict[str, Any] = Field(description="header of the conditioning stack")
-    inject: list[str] = Field(["pooled"], description="where geometry enters")
-    image_condition: str = Field("reference", description="which reference training used")
-    steps: int = Field(0, ge=0, description="optimizer steps done")
+    inject: list[str] = Field(default=["pooled"], description="where geometry enters")
+    image_condition: str = Field(default="reference", description="which reference training used")
+    steps: int = Field(default=0, ge=0, description="optimizer steps done")
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,15 @@ class BaseSettings(Options):
     """What a base model was trained with; ``geodiff_base.json`` in its folder, or SD3.5's values without that file."""
 
     resolution: tuple[int, int] = Field(description="width and height of its native picture, pixels")
-    shift: float = Field(3.0, gt=0, description="timestep shift of its training")
-    t5_length: int = Field(256, ge=1, description="number of T5 tokens")
-    remap: AmplitudeRemap = Field(AmplitudeRemap(exponent=1.0), description="amplitude to pixel remap of its training")
-    embed_dim: int | None = Field(
-        None, ge=1, description="width of the modality embeddings; None: from the pooled width"
+    shift: float = Field(default=3.0, gt=0, description="timestep shift of its training")
+    t5_length: int = Field(default=256, ge=1, description="number of T5 tokens")
+    remap: AmplitudeRemap = Field(
+        default=AmplitudeRemap(exponent=1.0), description="amplitude to pixel remap of its training"
     )
-    guidance_scale: float = Field(7.5, ge=0, description="guidance scale that suits it")
+    embed_dim: int | None = Field(
+        default=None, ge=1, description="width of the modality embeddings; None: from the pooled width"
+    )
+    guidance_scale: float = Field(default=7.5, ge=0, description="guidance scale that suits it")
 
 
 @dataclass
@@ -94,7 +96,7 @@ def load_base(name: str, dtype: torch.dtype = torch.float32, device: torch.devic
     t5 = load_part(T5EncoderModel, folder, "text_encoder_3", dtype)
     for part in (transformer, vae, clip_l, clip_g, t5):
         part.eval().requires_grad_(False)
-        part.to(device or torch.device("cpu"))
+        torch.nn.Module.to(part, device or torch.device("cpu"))
     vae_config = vae.config
     reduction = 2 ** (len(vae_config["block_out_channels"]) - 1)
     settings = read_settings(folder, transformer.config["sample_size"] * reduction)

@@ -41,14 +41,14 @@ DEFAULT_TARGETS = (
 class LoraOptions(Options):
     """Low-rank adaptation of the transformer."""
 
-    rank: int = Field(16, ge=1, description="rank of each module")
-    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the down projection")
-    target_modules: list[str] = Field(list(DEFAULT_TARGETS), min_length=1, description="names within a block")
-    blocks: list[int] | Literal["all"] = Field("all", description="numbers of the blocks that are adapted")
-    max_norm: float | None = Field(None, gt=0, description="limit of the norm of each module's update")
-    rslora: bool = Field(False, description="scale by alpha / sqrt(rank)")
-    dora: bool = Field(False, description="weight-decomposed LoRA")
+    rank: int = Field(default=16, ge=1, description="rank of each module")
+    alpha: float = Field(default=16.0, gt=0, description="the update is scaled by alpha / rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout before the down projection")
+    target_modules: list[str] = Field(default=list(DEFAULT_TARGETS), min_length=1, description="names within a block")
+    blocks: list[int] | Literal["all"] = Field(default="all", description="numbers of the blocks that are adapted")
+    max_norm: float | None = Field(default=None, gt=0, description="limit of the norm of each module's update")
+    rslora: bool = Field(default=False, description="scale by alpha / sqrt(rank)")
+    dora: bool = Field(default=False, description="weight-decomposed LoRA")
 
 
 def add_lora(transformer: SD3Transformer2DModel, options: LoraOptions, seed: int) -> None:
@@ -118,7 +118,8 @@ def limit_weight_norms(transformer: torch.nn.Module, limit: float) -> int:
     for module in transformer.modules():
         if not isinstance(module, LoraLayer) or "default" not in module.lora_A:
             continue
-        down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
+        down: Tensor = module.lora_A["default"].weight  # type: ignore[assignment]
+        up: Tensor = module.lora_B["default"].weight  # type: ignore[assignment]
         # |B A|^2 = trace(A^T B^T B A) = sum((B^T B) * (A A^T)): no full-size product is formed
         square = float(((up.T.float() @ up.float()) * (down.float() @ down.T.float())).sum().clamp_min(0))
         norm = module.scaling["default"] * math.sqrt(square)

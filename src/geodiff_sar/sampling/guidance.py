@@ -13,14 +13,14 @@ from geodiff_sar.core.config import Options
 class GuidanceOptions(Options):
     """Strengths of the guidance."""
 
-    guidance_scale: float = Field(7.5, ge=0, description="away from the negative prompt; 1: none")
+    guidance_scale: float = Field(default=7.5, ge=0, description="away from the negative prompt; 1: none")
     geometry_scale: float | None = Field(
-        None, ge=0, description="guidance of geometry, reference and pose apart from the text; None: together"
+        default=None, ge=0, description="guidance of geometry, reference and pose apart from the text; None: together"
     )
-    skip_layers: list[int] = Field([], description="blocks left out in skip-layer guidance; empty: none")
-    skip_layer_scale: float = Field(2.8, ge=0, description="strength of skip-layer guidance")
-    skip_layer_start: float = Field(0.01, ge=0, le=1, description="share of the steps where it begins")
-    skip_layer_stop: float = Field(0.2, ge=0, le=1, description="share of the steps where it ends")
+    skip_layers: list[int] = Field(default=[], description="blocks left out in skip-layer guidance; empty: none")
+    skip_layer_scale: float = Field(default=2.8, ge=0, description="strength of skip-layer guidance")
+    skip_layer_start: float = Field(default=0.01, ge=0, le=1, description="share of the steps where it begins")
+    skip_layer_stop: float = Field(default=0.2, ge=0, le=1, description="share of the steps where it ends")
 
     @property
     def branches(self) -> tuple[str, ...]:

@@ -23,16 +23,16 @@ class Prompt(Options):
     """One line of a prompts file; None is whatever the command line says."""
 
     prompt: str = Field(min_length=1, description="caption")
-    negative_prompt: str | None = Field(None, description="what to guide away from (--n)")
-    width: int | None = Field(None, ge=8, description="pixels (--w)")
-    height: int | None = Field(None, ge=8, description="pixels (--h)")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="seed (--d)")
-    sample_steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="solver steps (--s)")
-    scale: float | None = Field(None, ge=0, description="guidance scale (--l)")
-    pointcloud_path: str | None = Field(None, description="point features (--pc)")
-    reference: str | None = Field(None, description="reference chip (--ref)")
-    azimuth: float | None = Field(None, ge=0, lt=360, description="azimuth, degrees (--az)")
-    depression: float | None = Field(None, gt=0, lt=90, description="depression, degrees (--dep)")
+    negative_prompt: str | None = Field(default=None, description="what to guide away from (--n)")
+    width: int | None = Field(default=None, ge=8, description="pixels (--w)")
+    height: int | None = Field(default=None, ge=8, description="pixels (--h)")
+    seed: int | None = Field(default=None, ge=0, lt=2**63, description="seed (--d)")
+    sample_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS, description="solver steps (--s)")
+    scale: float | None = Field(default=None, ge=0, description="guidance scale (--l)")
+    pointcloud_path: str | None = Field(default=None, description="point features (--pc)")
+    reference: str | None = Field(default=None, description="reference chip (--ref)")
+    azimuth: float | None = Field(default=None, ge=0, lt=360, description="azimuth, degrees (--az)")
+    depression: float | None = Field(default=None, gt=0, lt=90, description="depression, degrees (--dep)")
 
 
 FLAGS: dict[str, tuple[str, type]] = {

@@ -15,8 +15,10 @@ from geodiff_sar.core.config import Options
 class EmaOptions(Options):
     """Whether and how weights are averaged."""
 
-    enabled: bool = Field(False, description="average the trained weights; previews and results use the average")
-    decay: float = Field(0.999, gt=0, lt=1, description="decay per step; smaller in the first steps")
+    enabled: bool = Field(
+        default=False, description="average the trained weights; previews and results use the average"
+    )
+    decay: float = Field(default=0.999, gt=0, lt=1, description="decay per step; smaller in the first steps")
 
 
 class WeightAverage:
@@ -52,9 +54,9 @@ class WeightAverage:
             "step": self.average.optimization_step,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a state."""
         with torch.no_grad():
-            for mine, saved in zip(self.average.shadow_params, state["shadow"], strict=True):
+            for mine, saved in zip(self.average.shadow_params, state_dict["shadow"], strict=True):
                 mine.copy_(saved)
-        self.average.optimization_step = state["step"]
+        self.average.optimization_step = state_dict["step"]

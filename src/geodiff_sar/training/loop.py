@@ -28,23 +28,23 @@ from geodiff_sar.training.task import BatchSource, Task
 class LoopOptions(Options):
     """How long and how a task is trained."""
 
-    max_steps: int | None = Field(None, ge=1, description="optimizer steps; this or max_epochs")
-    max_epochs: int | None = Field(None, ge=1, description="passes over the data; this or max_steps")
-    batch_size: int = Field(8, ge=1, description="chips per process and micro-batch")
-    accumulation: int = Field(1, ge=1, description="micro-batches per optimizer step")
-    clip_norm: float | None = Field(1.0, gt=0, description="limit of the gradient norm; leave out for none")
-    seed: int = Field(1026, ge=0, lt=2**63, description="seed of everything random in training")
-    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision, by accelerate")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
-    gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
-    checkpoint_every_steps: int | None = Field(None, ge=1, description="checkpoint every n steps")
-    checkpoint_every_epochs: int | None = Field(None, ge=1, description="checkpoint every n epochs")
-    keep_last: int | None = Field(3, ge=1, description="checkpoints to keep; leave out for all")
-    log_every: int = Field(10, ge=1, description="write logs every n steps")
-    preview_every_steps: int | None = Field(None, ge=1, description="preview pictures every n steps")
-    preview_every_epochs: int | None = Field(None, ge=1, description="preview pictures every n epochs")
-    validate_every_steps: int | None = Field(None, ge=1, description="validation loss every n steps")
-    validate_every_epochs: int | None = Field(None, ge=1, description="validation loss every n epochs")
+    max_steps: int | None = Field(default=None, ge=1, description="optimizer steps; this or max_epochs")
+    max_epochs: int | None = Field(default=None, ge=1, description="passes over the data; this or max_steps")
+    batch_size: int = Field(default=8, ge=1, description="chips per process and micro-batch")
+    accumulation: int = Field(default=1, ge=1, description="micro-batches per optimizer step")
+    clip_norm: float | None = Field(default=1.0, gt=0, description="limit of the gradient norm; leave out for none")
+    seed: int = Field(default=1026, ge=0, lt=2**63, description="seed of everything random in training")
+    precision: Literal["no", "bf16", "fp16"] = Field(default="no", description="mixed precision, by accelerate")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="where to train")
+    gradient_checkpointing: bool = Field(default=False, description="recompute activations in the backward pass")
+    checkpoint_every_steps: int | None = Field(default=None, ge=1, description="checkpoint every n steps")
+    checkpoint_every_epochs: int | None = Field(default=None, ge=1, description="checkpoint every n epochs")
+    keep_last: int | None = Field(default=3, ge=1, description="checkpoints to keep; leave out for all")
+    log_every: int = Field(default=10, ge=1, description="write logs every n steps")
+    preview_every_steps: int | None = Field(default=None, ge=1, description="preview pictures every n steps")
+    preview_every_epochs: int | None = Field(default=None, ge=1, description="preview pictures every n epochs")
+    validate_every_steps: int | None = Field(default=None, ge=1, description="validation loss every n steps")
+    validate_every_epochs: int | None = Field(default=None, ge=1, description="validation loss every n epochs")
 
 
 class Stateful(Protocol):
@@ -178,7 +178,7 @@ def run_loop(
             micro = plan[index : index + options.accumulation * processes]
             mine = micro[rank::processes]
             prepared.zero_grad()
-            loss, values = 0.0, {}
+            loss, values, batch = 0.0, {}, None
             for number, item in enumerate(mine):
                 torch.manual_seed(step_seed(options.seed, step, number * processes + rank))
                 batch = source.load(item, epoch)

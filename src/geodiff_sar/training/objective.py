@@ -16,19 +16,23 @@ TRAIN_TIMESTEPS = 1000
 class ObjectiveOptions(Options):
     """What is minimised."""
 
-    density: Literal["logit_normal", "mode", "uniform"] = Field("logit_normal", description="density of timesteps")
-    logit_mean: float = Field(0.0, description="mean of the logit-normal density")
-    logit_std: float = Field(1.0, gt=0, description="standard deviation of the logit-normal density")
-    mode_scale: float = Field(1.29, description="scale of the mode density")
-    weighting: Literal["none", "sigma_sqrt", "cosmap"] = Field("none", description="loss weight as a function of sigma")
+    density: Literal["logit_normal", "mode", "uniform"] = Field(
+        default="logit_normal", description="density of timesteps"
+    )
+    logit_mean: float = Field(default=0.0, description="mean of the logit-normal density")
+    logit_std: float = Field(default=1.0, gt=0, description="standard deviation of the logit-normal density")
+    mode_scale: float = Field(default=1.29, description="scale of the mode density")
+    weighting: Literal["none", "sigma_sqrt", "cosmap"] = Field(
+        default="none", description="loss weight as a function of sigma"
+    )
     prediction_space: Literal["velocity", "x0"] = Field(
-        "velocity",
+        default="velocity",
         description="compare velocities, or clean latents as the published code does (sigma^2 times as much)",
     )
-    loss: Literal["l2", "huber", "smooth_l1"] = Field("l2", description="form of the loss")
-    huber_c: float = Field(0.1, gt=0, description="where huber and smooth_l1 turn from squares to magnitudes")
+    loss: Literal["l2", "huber", "smooth_l1"] = Field(default="l2", description="form of the loss")
+    huber_c: float = Field(default=0.1, gt=0, description="where huber and smooth_l1 turn from squares to magnitudes")
     shift: float | None = Field(
-        None, gt=0, description="timestep shift; None: the base's. Stored in the adapter and used in sampling"
+        default=None, gt=0, description="timestep shift; None: the base's. Stored in the adapter and used in sampling"
     )
 
 

@@ -25,12 +25,14 @@ SCHEDULES = get_args(ScheduleName)
 class ScheduleOptions(Options):
     """How the learning rate changes over the run."""
 
-    name: ScheduleName = Field("constant", description="see `geodiff-sar list schedules`")
-    warmup: float = Field(0, ge=0, description="steps of linear warm-up; below 1: share of all steps")
-    decay: float = Field(0.1, ge=0, description="warmup_stable_decay: steps of decay; below 1: share of all steps")
-    cycles: float = Field(1, gt=0, description="cycles of the cosine schedules; 1 falls once over the run")
-    min_lr_ratio: float = Field(0.1, ge=0, le=1, description="lowest rate, for the schedules that have one")
-    power: float = Field(1.0, gt=0, description="power of the polynomial schedule")
+    name: ScheduleName = Field(default="constant", description="see `geodiff-sar list schedules`")
+    warmup: float = Field(default=0, ge=0, description="steps of linear warm-up; below 1: share of all steps")
+    decay: float = Field(
+        default=0.1, ge=0, description="warmup_stable_decay: steps of decay; below 1: share of all steps"
+    )
+    cycles: float = Field(default=1, gt=0, description="cycles of the cosine schedules; 1 falls once over the run")
+    min_lr_ratio: float = Field(default=0.1, ge=0, le=1, description="lowest rate, for the schedules that have one")
+    power: float = Field(default=1.0, gt=0, description="power of the polynomial schedule")
 
 
 def build_schedule(

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch.nn.functional import avg_pool2d
 
 from geodiff_sar.core.console import say
 from geodiff_sar.core.files import read_json, sha256_json, write_json
@@ -94,11 +96,9 @@ def score(pictures: list[np.ndarray], views: list[DemoView]) -> dict[str, float]
 
 
 def _pattern(amplitude: np.ndarray) -> np.ndarray:
-    root = np.sqrt(amplitude.astype(np.float64))
-    window = np.ones(5) / 5
-    for axis in (0, 1):
-        root = np.apply_along_axis(np.convolve, axis, root, window, mode="same")
-    flat = (root - root.mean()).ravel()
+    root = torch.from_numpy(np.sqrt(amplitude.astype(np.float64)))[None, None]
+    smooth = avg_pool2d(root, 5, stride=1, padding=2, count_include_pad=False).numpy()
+    flat = (smooth - smooth.mean()).ravel()
     return flat / np.linalg.norm(flat)
 
 

@@ -36,7 +36,7 @@ class GenerateRequest(Options):
     prompt: str | None = None
     prompts_file: Path | None = None
     azimuths: str | None = None
-    depression: float | None = Field(None, gt=0, lt=90)
+    depression: float | None = Field(default=None, gt=0, lt=90)
     pointcloud_path: str | None = None
     pointcloud_dir: Path | None = None
     reference: Path | None = None
@@ -46,23 +46,23 @@ class GenerateRequest(Options):
     pointcloud_dim: int | None = None
     image_feature_dim: int | None = None
     fusion_scale: float | None = None
-    geometry_scale: float | None = Field(None, ge=0)
+    geometry_scale: float | None = Field(default=None, ge=0)
     network_multiplier: float = 1.0
     negative_prompt: str = ""
-    height: int | None = Field(None, ge=8)
-    width: int | None = Field(None, ge=8)
-    sample_steps: int = Field(30, ge=1, le=1000)
-    guidance_scale: float | None = Field(None, ge=0)
+    height: int | None = Field(default=None, ge=8)
+    width: int | None = Field(default=None, ge=8)
+    sample_steps: int = Field(default=30, ge=1, le=1000)
+    guidance_scale: float | None = Field(default=None, ge=0)
     solver: str = "euler"
-    discrete_flow_shift: float | None = Field(None, gt=0)
-    skip_layers: list[int] = Field([])
-    skip_layer_scale: float = Field(2.8, ge=0)
-    skip_layer_start: float = Field(0.01, ge=0, le=1)
-    skip_layer_stop: float = Field(0.2, ge=0, le=1)
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    images_per_prompt: int = Field(1, ge=1)
-    batch_size: int = Field(8, ge=1)
-    max_token_length: int | None = Field(None, ge=1)
+    discrete_flow_shift: float | None = Field(default=None, gt=0)
+    skip_layers: list[int] = Field(default=[])
+    skip_layer_scale: float = Field(default=2.8, ge=0)
+    skip_layer_start: float = Field(default=0.01, ge=0, le=1)
+    skip_layer_stop: float = Field(default=0.2, ge=0, le=1)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    images_per_prompt: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    max_token_length: int | None = Field(default=None, ge=1)
     clip_l: Path | None = None
     clip_g: Path | None = None
     t5xxl: Path | None = None

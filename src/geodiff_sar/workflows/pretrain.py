@@ -15,6 +15,7 @@ from geodiff_sar.core.console import progress_bar, say
 from geodiff_sar.core.errors import DataError, Interrupted
 from geodiff_sar.core.files import atomic_directory, read_json, sha256_bytes, sha256_json, write_json
 from geodiff_sar.data.buckets import fit_to_bucket
+from geodiff_sar.data.cache import TensorCache
 from geodiff_sar.data.caption import Caption
 from geodiff_sar.data.image import load_chip
 from geodiff_sar.data.readers import read_samples
@@ -49,7 +50,7 @@ def pretrain(options: PretrainOptions) -> Path:
     chips, captions, ids = _load_chips(options)
     text = _train_text(options, work, captions)
     codec = _train_vae(options, work, chips, ids)
-    data = _encode(chips, [str(caption) for caption in captions], ids, text, codec)
+    data = _encode(work, chips, [str(caption) for caption in captions], ids, text, codec)
     transformer = build_transformer(options)
     task = TransformerTask(transformer, options.train_transformer, options.shift)
     stage = options.train_transformer
@@ -116,12 +117,29 @@ def _train_vae(options: PretrainOptions, work: Path, chips: list[np.ndarray], id
 
 
 def _encode(
+    work: Path,
     chips: list[np.ndarray],
     captions: list[str],
     ids: list[str],
     text: TextEncoders,
     codec: VaeCodec,
 ) -> LatentSet:
+    cache = TensorCache(work / "cache")
+    key = sha256_bytes(codec.model_hash.encode(), *(chip.tobytes() for chip in chips))
+    latents = cache.get_or_compute(key, lambda: _encode_chips(chips, codec))
+    unique = ["", *sorted(set(captions))]
+    rows = {caption: row for row, caption in enumerate(unique)}
+    contexts, pooled = [], []
+    for start in range(0, len(unique), 64):
+        context, vector = text.encode(unique[start : start + 64])
+        contexts.append(context)
+        pooled.append(vector)
+    return LatentSet(
+        latents["mean"], latents["std"], torch.cat(contexts), torch.cat(pooled), [rows[c] for c in captions], ids
+    )
+
+
+def _encode_chips(chips: list[np.ndarray], codec: VaeCodec) -> dict[str, torch.Tensor]:
     means, stds = [], []
     with progress_bar() as bar:
         line = bar.add_task("encoding chips", total=len(chips), note="")
@@ -131,16 +149,7 @@ def _encode(
             means.append(mean)
             stds.append(std)
             bar.update(line, completed=start + len(pixels))
-    unique = ["", *sorted(set(captions))]
-    rows = {caption: row for row, caption in enumerate(unique)}
-    contexts, pooled = [], []
-    for start in range(0, len(unique), 64):
-        context, vector = text.encode(unique[start : start + 64])
-        contexts.append(context)
-        pooled.append(vector)
-    return LatentSet(
-        torch.cat(means), torch.cat(stds), torch.cat(contexts), torch.cat(pooled), [rows[c] for c in captions], ids
-    )
+    return {"mean": torch.cat(means), "std": torch.cat(stds)}
 
 
 def _train(

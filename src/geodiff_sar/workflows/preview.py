@@ -20,10 +20,10 @@ from geodiff_sar.workflows.requests import build_request
 class PreviewOptions(Options):
     """Pictures that training draws; how often is set by train.preview_every_steps or _epochs."""
 
-    prompts_file: str | None = Field(None, description="prompts file, the grammar of `geodiff-sar generate`")
-    sample_steps: int = Field(20, ge=1, le=1000, description="solver steps")
-    guidance_scale: float | None = Field(None, ge=0, description="None: the base's")
-    solver: str = Field("euler", description="see `geodiff-sar list solvers`")
+    prompts_file: str | None = Field(default=None, description="prompts file, the grammar of `geodiff-sar generate`")
+    sample_steps: int = Field(default=20, ge=1, le=1000, description="solver steps")
+    guidance_scale: float | None = Field(default=None, ge=0, description="None: the base's")
+    solver: str = Field(default="euler", description="see `geodiff-sar list solvers`")
 
 
 class Preview:

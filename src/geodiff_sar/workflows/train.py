@@ -42,24 +42,34 @@ from geodiff_sar.workflows.run_folder import claim_run_folder, data_fingerprint,
 class TrainConfig(Options):
     """Everything ``geodiff-sar train`` reads; ``geodiff-sar list options`` prints it."""
 
-    base: str = Field("mini", description="mini, or a folder in diffusers' layout")
-    output_dir: str = Field("output", description="the run writes into <output_dir>/<output_name>")
-    output_name: str = Field("geodiff", min_length=1, description="name of the run and first part of its file names")
-    resume: str = Field("auto", description='"auto": from the newest checkpoint; "never"; or a checkpoint folder')
-    inject: list[Literal["pooled"]] = Field(["pooled"], min_length=1, description="where geometry enters the backbone")
-    train_base: Literal["lora", "full", "none"] = Field("lora", description="what of the transformer is trained")
-    save_precision: Literal["fp32", "fp16", "bf16"] = Field("fp32", description="number format of the saved LoRA")
-    remap: AmplitudeRemap | None = Field(None, description="amplitude to model values; None: the base's own")
-    data: DataOptions = DataOptions()  # pyright: ignore
-    conditioning: ConditioningOptions = ConditioningOptions()  # pyright: ignore
-    fusion: FusionOptions = FusionOptions()  # pyright: ignore
-    lora: LoraOptions = LoraOptions()  # pyright: ignore
-    train: LoopOptions = LoopOptions()  # pyright: ignore
-    objective: ObjectiveOptions = ObjectiveOptions()  # pyright: ignore
-    optimizer: OptimizerOptions = OptimizerOptions()  # pyright: ignore
-    schedule: ScheduleOptions = ScheduleOptions()  # pyright: ignore
-    ema: EmaOptions = EmaOptions()  # pyright: ignore
-    preview: PreviewOptions = PreviewOptions()  # pyright: ignore
+    base: str = Field(default="mini", description="mini, or a folder in diffusers' layout")
+    output_dir: str = Field(default="output", description="the run writes into <output_dir>/<output_name>")
+    output_name: str = Field(
+        default="geodiff", min_length=1, description="name of the run and first part of its file names"
+    )
+    resume: str = Field(
+        default="auto", description='"auto": from the newest checkpoint; "never"; or a checkpoint folder'
+    )
+    inject: list[Literal["pooled"]] = Field(
+        default=["pooled"], min_length=1, description="where geometry enters the backbone"
+    )
+    train_base: Literal["lora", "full", "none"] = Field(
+        default="lora", description="what of the transformer is trained"
+    )
+    save_precision: Literal["fp32", "fp16", "bf16"] = Field(
+        default="fp32", description="number format of the saved LoRA"
+    )
+    remap: AmplitudeRemap | None = Field(default=None, description="amplitude to model values; None: the base's own")
+    data: DataOptions = DataOptions()
+    conditioning: ConditioningOptions = ConditioningOptions()
+    fusion: FusionOptions = FusionOptions()
+    lora: LoraOptions = LoraOptions()
+    train: LoopOptions = LoopOptions()
+    objective: ObjectiveOptions = ObjectiveOptions()
+    optimizer: OptimizerOptions = OptimizerOptions()
+    schedule: ScheduleOptions = ScheduleOptions()
+    ema: EmaOptions = EmaOptions()
+    preview: PreviewOptions = PreviewOptions()
 
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -14,7 +14,9 @@ class AddOptions(Options):
 
 @FUSIONS.register("add")
 class AddFusion(Fusion):
-    """``F = W (t + W_p p + W_i i)``.
+    """One projection of the sum of the three modalities.
+
+    ``F = W (t + W_p p + W_i i)``.
 
     Departure: the published class asserts that the three widths are equal (2048 and 768 never are) and so always fails;
     here p and i are projected to the width of the text first, which adds 3,149,824 parameters at 2048 and 768 to the

@@ -13,14 +13,16 @@ from geodiff_sar.core.config import Options
 class AttentionOptions(Options):
     """Options of ``attention``."""
 
-    heads: int = Field(8, ge=1, description="attention heads")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout inside attention and feed-forward")
-    text_share: float = Field(0.3, ge=0, le=1, description="share of the projected text in the result")
+    heads: int = Field(default=8, ge=1, description="attention heads")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout inside attention and feed-forward")
+    text_share: float = Field(default=0.3, ge=0, le=1, description="share of the projected text in the result")
 
 
 @FUSIONS.register("attention")
 class AttentionFusion(Fusion):
-    """``x_k = GELU(LN(W_k m_k))`` for m = t, p, i; tokens ``x_k + e_k`` through self-attention and a feed-forward layer,
+    """Attention over the three modalities as tokens, weighted, plus a share of the projected text.
+
+    ``x_k = GELU(LN(W_k m_k))`` for m = t, p, i; tokens ``x_k + e_k`` through self-attention and a feed-forward layer,
     each with residual and LayerNorm; ``F = (1 - s) sum w_k token_k + s W_r t`` with ``w = softmax(MLP([x_t, x_p, x_i]))``
     and s = 0.3.
 

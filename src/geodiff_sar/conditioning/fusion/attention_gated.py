@@ -13,13 +13,15 @@ from geodiff_sar.core.config import Options
 class AttentionGatedOptions(Options):
     """Options of ``attention_gated``."""
 
-    heads: int = Field(8, ge=1, description="attention heads")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the networks")
+    heads: int = Field(default=8, ge=1, description="attention heads")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the networks")
 
 
 @FUSIONS.register("attention_gated")
 class AttentionGatedFusion(Fusion):
-    """P and I from networks of three layers; tokens ``[t, P, I] + e`` through self-attention and a feed-forward layer,
+    """Attention over the three modalities, summed with learned gates, plus some text.
+
+    P and I from networks of three layers; tokens ``[t, P, I] + e`` through self-attention and a feed-forward layer,
     each with residual and LayerNorm; ``F = sum g_k token_k + r t`` with ``g = softmax(MLP([t, P, I]))`` and a learned r
     that starts at 0.1.
 

@@ -16,7 +16,7 @@ class ConcatOptions(Options):
     """Options of ``concat``."""
 
     form: Literal["weighted", "projected"] = Field(
-        "weighted", description="weights computed from the concatenation, or one projection of it"
+        default="weighted", description="weights computed from the concatenation, or one projection of it"
     )
 
 
@@ -28,7 +28,10 @@ class ConcatFusion(Fusion):
     ``projected``: ``F = W [t, p, i]``.
 
     Departures: the published class builds the projection and never uses it, and creates the layers of the weighted form
-    inside its first forward pass, outside the optimizer; here the chosen form alone is built, in the constructor.
+    inside its first forward pass, outside the optimizer; here the chosen form alone is built, in the constructor. The
+    hidden width of the weights scales with the text width.
+    3,936,771 parameters at 2048 and 768, the published 3.94 M that were used; 7,342,080 as ``projected``, the published
+    7.34 M that were not.
     """
 
     Options = ConcatOptions

@@ -13,12 +13,14 @@ from geodiff_sar.core.config import Options
 class GatedOptions(Options):
     """Options of ``gated``."""
 
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the networks")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in the networks")
 
 
 @FUSIONS.register("gated")
 class GatedFusion(Fusion):
-    """P and I from networks of three layers; ``F = g_1 t + g_2 P + g_3 I + r t`` with ``g = softmax(MLP([t, P, I]))``
+    """A sum of the three modalities with learned gates, plus some text.
+
+    P and I from networks of three layers; ``F = g_1 t + g_2 P + g_3 I + r t`` with ``g = softmax(MLP([t, P, I]))``
     and a learned r that starts at 0.1.
 
     Departure: hidden widths scale with the text width; at 2048 they are the published ones.

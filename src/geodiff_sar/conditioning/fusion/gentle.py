@@ -23,7 +23,9 @@ class GentleOptions(Options):
 
 @FUSIONS.register("gentle")
 class GentleFusion(Fusion):
-    """``F = (1 - a) t + 0.75 a P + 0.25 a I`` with P and I from networks of two layers, LayerNorm and GELU between.
+    """The text, with a small fixed share of geometry and image.
+
+    ``F = (1 - a) t + 0.75 a P + 0.25 a I`` with P and I from networks of two layers, LayerNorm and GELU between.
 
     Departures: a is fixed when the adapter is built and stored in it (the published class reads GENTLE_ALPHA at every
     call and clips it silently to 0..0.2; here a value outside is an error). Hidden widths scale with the text width.

@@ -21,8 +21,8 @@ from geodiff_sar.core.config import Options
 class HybridFilmAttnOptions(Options):
     """Options of ``hybrid_film_attn``."""
 
-    heads: int = Field(8, ge=1, description="attention heads")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout in gate, attention and feed-forward")
+    heads: int = Field(default=8, ge=1, description="attention heads")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout in gate, attention and feed-forward")
     gamma_scale: float = Field(
         default_factory=lambda: env_float("HYBRID_GAMMA_SCALE", 0.5, low=0.0),
         ge=0,
@@ -44,7 +44,9 @@ class HybridFilmAttnOptions(Options):
 
 @FUSIONS.register("hybrid_film_attn")
 class HybridFilmAttnFusion(Fusion):
-    """``m = LN(t), LN(W_p p), LN(W_i i)``; ``f = sum w_k m_k`` with ``w = softmax(MLP([m_1, m_2, m_3]))``;
+    """Gates, modulation by the image (FiLM), attention and a turn towards the image; the recommended method.
+
+    ``m = LN(t), LN(W_p p), LN(W_i i)``; ``f = sum w_k m_k`` with ``w = softmax(MLP([m_1, m_2, m_3]))``;
     ``gamma, beta = MLP([f, m_3])``; ``x = (1 + s tanh gamma) f + beta``; x attends to ``[x, m_1, m_2, m_3]``, then a
     feed-forward layer, each with residual and LayerNorm; with ``c = cos(x, m_3)``,
     ``tau = min(relu(target - c) / max(1 - c, 1e-4), most)`` and ``F = |x| unit((1 - tau) unit(x) + tau unit(m_3))``.

@@ -30,7 +30,9 @@ class ImageGuidedOptions(Options):
 
 @FUSIONS.register("image_guided")
 class ImageGuidedFusion(Fusion):
-    """``T, P, I = LN(t), LN(W_p p), LN(W_i i)``; ``a, b = sigmoid(MLP([T, P, I]))``; ``f = T + a P + b I``;
+    """The text plus gated geometry and image, turned towards the image.
+
+    ``T, P, I = LN(t), LN(W_p p), LN(W_i i)``; ``a, b = sigmoid(MLP([T, P, I]))``; ``f = T + a P + b I``;
     ``g = min(relu(target - cos(T, I)) / max(1 - cos(T, I), 1e-4), most)``;
     ``F = |f| unit((1 - g) unit(f) + g unit(I))``.
 

@@ -19,4 +19,4 @@ def flow_sigmas(steps: int, shift: float) -> Float[Tensor, " level"]:
     """
     scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
     scheduler.set_timesteps(steps)
-    return scheduler.sigmas.to(torch.float32)
+    return torch.as_tensor(scheduler.sigmas, dtype=torch.float32)

@@ -17,10 +17,14 @@ OPTIMIZERS: Registry[type[OptimizerMethod]] = Registry("optimizer", "optimizer.n
 class OptimizerOptions(Options):
     """The optimizer and its learning rates."""
 
-    name: str = Field("adamw", description="see `geodiff-sar list optimizers`, or a class such as torch.optim.RAdam")
-    lr: float | None = Field(None, gt=0, description="learning rate; None: the optimizer's usual one")
-    conditioning_lr: float | None = Field(None, gt=0, description="learning rate of the conditioning modules; None: lr")
-    args: dict[str, Any] = Field({}, description="further arguments of the optimizer's class")
+    name: str = Field(
+        default="adamw", description="see `geodiff-sar list optimizers`, or a class such as torch.optim.RAdam"
+    )
+    lr: float | None = Field(default=None, gt=0, description="learning rate; None: the optimizer's usual one")
+    conditioning_lr: float | None = Field(
+        default=None, gt=0, description="learning rate of the conditioning modules; None: lr"
+    )
+    args: dict[str, Any] = Field(default={}, description="further arguments of the optimizer's class")
 
 
 def build_optimizer(groups: list[dict[str, Any]], options: OptimizerOptions) -> torch.optim.Optimizer:

@@ -10,96 +10,104 @@ from geodiff_sar.training.loop import LoopOptions
 class SimulatedDataOptions(Options):
     """Chips made by the closed-form simulator when no folder is given."""
 
-    count: int = Field(6000, ge=8, description="number of chips")
-    seed: int = Field(1, ge=0, description="seed of poses, clutter and noise")
+    count: int = Field(default=6000, ge=8, description="number of chips")
+    seed: int = Field(default=1, ge=0, description="seed of poses, clutter and noise")
 
 
 class TextSizes(Options):
     """Widths of the three text encoders; the context width is clip_l_width + clip_g_width."""
 
-    clip_l_width: int = Field(128, ge=8)
-    clip_l_layers: int = Field(2, ge=2)
-    clip_g_width: int = Field(128, ge=8)
-    clip_g_layers: int = Field(3, ge=2)
-    heads: int = Field(4, ge=1)
-    projection: int = Field(64, ge=4, description="width of each pooled projection; the pooled width is twice this")
-    t5_layers: int = Field(2, ge=1)
-    clip_length: int = Field(32, ge=8, description="positions of both CLIPs")
-    t5_length: int = Field(28, ge=8, description="number of T5 tokens")
-    vocabulary: int = Field(800, ge=600, description="upper limit of entries of each tokenizer")
+    clip_l_width: int = Field(default=128, ge=8)
+    clip_l_layers: int = Field(default=2, ge=2)
+    clip_g_width: int = Field(default=128, ge=8)
+    clip_g_layers: int = Field(default=3, ge=2)
+    heads: int = Field(default=4, ge=1)
+    projection: int = Field(
+        default=64, ge=4, description="width of each pooled projection; the pooled width is twice this"
+    )
+    t5_layers: int = Field(default=2, ge=1)
+    clip_length: int = Field(default=32, ge=8, description="positions of both CLIPs")
+    t5_length: int = Field(default=28, ge=8, description="number of T5 tokens")
+    vocabulary: int = Field(default=800, ge=600, description="upper limit of entries of each tokenizer")
 
 
 class VaeSizes(Options):
     """Channels of the autoencoder; its reduction is 2 to the number of levels less one."""
 
-    block_out_channels: list[int] = Field([32, 48, 96, 128], min_length=2)
-    layers_per_block: int = Field(1, ge=1)
-    latent_channels: int = Field(16, ge=1)
-    norm_groups: int = Field(16, ge=1)
+    block_out_channels: list[int] = Field(default=[32, 48, 96, 128], min_length=2)
+    layers_per_block: int = Field(default=1, ge=1)
+    latent_channels: int = Field(default=16, ge=1)
+    norm_groups: int = Field(default=16, ge=1)
 
 
 class TransformerSizes(Options):
     """Size of the MMDiT; hidden width is heads x head_width."""
 
-    layers: int = Field(6, ge=1)
-    heads: int = Field(6, ge=1)
-    head_width: int = Field(32, ge=4)
-    patch_size: int = Field(2, ge=1)
-    dual_attention_layers: list[int] = Field([0, 1])
-    max_grid: int = Field(48, ge=4, description="largest picture side in patches")
+    layers: int = Field(default=6, ge=1)
+    heads: int = Field(default=6, ge=1)
+    head_width: int = Field(default=32, ge=4)
+    patch_size: int = Field(default=2, ge=1)
+    dual_attention_layers: list[int] = Field(default=[0, 1])
+    max_grid: int = Field(default=48, ge=4, description="largest picture side in patches")
 
 
 class TextStageOptions(LoopOptions):
     """How the text encoders are trained; see pretrain/text_stage.py."""
 
-    max_steps: int | None = Field(2500, ge=1)
-    batch_size: int = Field(64, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    checkpoint_every_steps: int | None = Field(500, ge=1)
+    max_steps: int | None = Field(default=2500, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    checkpoint_every_steps: int | None = Field(default=500, ge=1)
 
 
 class VaeStageOptions(LoopOptions):
     """How the autoencoder is trained; see pretrain/vae_stage.py."""
 
-    max_steps: int | None = Field(5000, ge=1)
-    batch_size: int = Field(16, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    crop: int = Field(64, ge=16, description="side of the random crops it is trained on, pixels")
-    kl_weight: float = Field(1e-6, ge=0, description="weight of the Kullback-Leibler term, summed over latents")
-    texture_weight: float = Field(0.5, ge=0, description="weight of the local standard deviation term")
-    checkpoint_every_steps: int | None = Field(250, ge=1)
+    max_steps: int | None = Field(default=5000, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    crop: int = Field(default=64, ge=16, description="side of the random crops it is trained on, pixels")
+    kl_weight: float = Field(default=1e-6, ge=0, description="weight of the Kullback-Leibler term, summed over latents")
+    texture_weight: float = Field(default=0.5, ge=0, description="weight of the local standard deviation term")
+    checkpoint_every_steps: int | None = Field(default=250, ge=1)
 
 
 class TransformerStageOptions(LoopOptions):
     """How the transformer is trained from scratch."""
 
-    max_steps: int | None = Field(4000, ge=1)
-    batch_size: int = Field(32, ge=1)
-    lr: float = Field(6e-4, gt=0)
-    warmup: int = Field(100, ge=0)
-    caption_dropout: float = Field(0.1, ge=0, lt=1)
-    ema_decay: float = Field(0.998, ge=0, lt=1)
-    checkpoint_every_steps: int | None = Field(100, ge=1)
+    max_steps: int | None = Field(default=4000, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    lr: float = Field(default=6e-4, gt=0)
+    warmup: int = Field(default=100, ge=0)
+    caption_dropout: float = Field(default=0.1, ge=0, lt=1)
+    ema_decay: float = Field(default=0.998, ge=0, lt=1)
+    checkpoint_every_steps: int | None = Field(default=100, ge=1)
 
 
 class PretrainOptions(Options):
     """Everything ``geodiff-sar pretrain`` reads."""
 
     output_dir: str = Field(
-        "output/mini", description="folder of the new base; its work/ folder holds checkpoints and caches"
+        default="output/mini", description="folder of the new base; its work/ folder holds checkpoints and caches"
     )
-    data_root: str | None = Field(None, description="folder of chips with captions; None: simulated chips")
-    layout: str = Field("auto", description="layout of data_root; see `geodiff-sar list layouts`")
-    simulated: SimulatedDataOptions = SimulatedDataOptions()  # pyright: ignore
-    resolution: tuple[int, int] = Field((128, 128), description="width and height of the native picture, pixels")
-    shift: float = Field(1.0, gt=0, description="timestep shift of training and sampling")
-    guidance_scale: float = Field(2.0, ge=0, description="default guidance scale of the base")
-    adapter_embed_dim: int = Field(128, ge=8, description="default width of the modality embeddings of adapters")
-    remap: AmplitudeRemap = AmplitudeRemap()  # pyright: ignore
-    store: str = Field("float16", pattern="^(float16|float32)$", description="number format of the written weights")
-    text: TextSizes = TextSizes()  # pyright: ignore
-    vae: VaeSizes = VaeSizes()  # pyright: ignore
-    transformer: TransformerSizes = TransformerSizes()  # pyright: ignore
-    train_text: TextStageOptions = TextStageOptions()  # pyright: ignore
-    train_vae: VaeStageOptions = VaeStageOptions()  # pyright: ignore
-    train_transformer: TransformerStageOptions = TransformerStageOptions()  # pyright: ignore
+    data_root: str | None = Field(default=None, description="folder of chips with captions; None: simulated chips")
+    layout: str = Field(default="auto", description="layout of data_root; see `geodiff-sar list layouts`")
+    simulated: SimulatedDataOptions = SimulatedDataOptions()
+    resolution: tuple[int, int] = Field(
+        default=(128, 128), description="width and height of the native picture, pixels"
+    )
+    shift: float = Field(default=1.0, gt=0, description="timestep shift of training and sampling")
+    guidance_scale: float = Field(default=2.0, ge=0, description="default guidance scale of the base")
+    adapter_embed_dim: int = Field(
+        default=128, ge=8, description="default width of the modality embeddings of adapters"
+    )
+    remap: AmplitudeRemap = AmplitudeRemap()
+    store: str = Field(
+        default="float16", pattern="^(float16|float32)$", description="number format of the written weights"
+    )
+    text: TextSizes = TextSizes()
+    vae: VaeSizes = VaeSizes()
+    transformer: TransformerSizes = TransformerSizes()
+    train_text: TextStageOptions = TextStageOptions()
+    train_vae: VaeStageOptions = VaeStageOptions()
+    train_transformer: TransformerStageOptions = TransformerStageOptions()

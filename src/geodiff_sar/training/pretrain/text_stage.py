@@ -40,9 +40,7 @@ def build_text_encoders(
             max_position_embeddings=sizes.clip_length,
             hidden_act=activation,
             projection_dim=sizes.projection,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            **{f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")},
         )
         clips.append(CLIPTextModelWithProjection(config))
     context = sizes.clip_l_width + sizes.clip_g_width
@@ -127,7 +125,7 @@ class TextTask(Task[TextBatch]):
     def __init__(self, encoders: TextEncoders, vocabulary: CaptionVocabulary, lr: float):
         self.encoders, self.lr = encoders, lr
         self.counts = [len(values) for values in vocabulary.fields]
-        pooled = encoders.clip_l.config.projection_dim + encoders.clip_g.config.projection_dim
+        pooled = sum(clip.config.projection_dim or 0 for clip in (encoders.clip_l, encoders.clip_g))
         context = encoders.t5.config.d_model
         width = sum(self.counts) + 2 * HARMONICS
         self.heads = nn.ModuleList([nn.Linear(size, width) for size in (pooled, context, context)])

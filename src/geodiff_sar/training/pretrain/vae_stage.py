@@ -17,12 +17,15 @@ from geodiff_sar.training.task import BatchSource, Task
 def build_vae(sizes: VaeSizes) -> AutoencoderKL:
     """Untrained autoencoder in the class and form that SD3.5 uses (no quantisation convolutions)."""
     levels = len(sizes.block_out_channels)
+    shape: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "block_out_channels": tuple(sizes.block_out_channels),
+    }
     return AutoencoderKL(
+        **shape,
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=tuple(sizes.block_out_channels),
         layers_per_block=sizes.layers_per_block,
         latent_channels=sizes.latent_channels,
         norm_num_groups=sizes.norm_groups,

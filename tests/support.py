@@ -1,0 +1,89 @@
+"""Small things that many tests use: settings of a tiny base model, a tiny data set, a tiny condition."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from geodiff_sar.core.condition import Condition
+from geodiff_sar.core.types import GeometryPrior, Pose
+from geodiff_sar.data.caption import Caption
+from geodiff_sar.data.features import save_features
+
+SHARED = Path(os.environ.get("GEODIFF_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+TINY = {
+    "resolution": [32, 32],
+    "adapter_embed_dim": 16,
+    "store": "float32",
+    "simulated": {"count": 8},
+    "text": {
+        "clip_l_width": 16,
+        "clip_g_width": 16,
+        "heads": 2,
+        "projection": 8,
+        "clip_g_layers": 2,
+        "t5_layers": 1,
+    },
+    "vae": {"block_out_channels": [8, 8, 8, 8], "norm_groups": 4},
+    "transformer": {"layers": 2, "heads": 2, "head_width": 8, "dual_attention_layers": [0], "max_grid": 16},
+    "train_text": {"max_steps": 2, "batch_size": 4},
+    "train_vae": {"max_steps": 2, "batch_size": 4, "crop": 16},
+    "train_transformer": {"max_steps": 2, "batch_size": 4},
+}
+"""Settings of a base model that is built in about a second."""
+
+
+def write_chips_root(root: Path, count: int = 10, features: bool = True) -> None:
+    """Write ``count`` chips, alternately of targets A and B, azimuths 0, 36, 72 ..."""
+    rng = np.random.default_rng(5)
+    folder = root / "train" / "data" / "train" / "aircraft"
+    folder.mkdir(parents=True)
+    (root / "3d_features").mkdir()
+    for number in range(1, count + 1):
+        size = (32, 32) if number % 3 else (24, 40)
+        grey = rng.integers(0, 255, size, dtype=np.uint8)
+        Image.fromarray(np.stack([grey] * 3, axis=-1)).save(folder / f"{number}.png")
+        caption = Caption("A" if number % 2 else "B", "Ku", "High", "HH", (number - 1) * 36.0)
+        (folder / f"{number}.txt").write_text(str(caption))
+        if features:
+            save_features(root / "3d_features" / f"{number}.pt", random_prior(number))
+
+
+def random_prior(seed: int, points: int = 9, width: int = 64) -> GeometryPrior:
+    """A random cloud."""
+    rng = np.random.default_rng(seed)
+    return GeometryPrior(
+        rng.standard_normal((points + seed % 3, width)).astype(np.float32),
+        rng.standard_normal((points + seed % 3, 3)).astype(np.float32) * 5,
+        pose=Pose(float(seed % 360)),
+    )
+
+
+def random_condition(seed: int = 0, batch: int = 3, pooled: int = 16, context: int = 32, size: int = 4) -> Condition:
+    """A batch in which everything is present."""
+    g = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=g)
+
+    yes = torch.ones(batch, dtype=torch.bool)
+    mask = torch.ones(batch, 6, dtype=torch.bool)
+    mask[1, 4:] = False
+    return Condition(
+        context=normal(batch, 10, context),
+        pooled=normal(batch, pooled),
+        features=normal(batch, 6, 64),
+        coordinates=normal(batch, 6, 3) * 5,
+        point_mask=mask,
+        has_geometry=yes.clone(),
+        has_coordinates=yes.clone(),
+        reference=normal(batch, 16, size, size),
+        has_image=yes.clone(),
+        azimuth_deg=torch.tensor([0.0, 90.0, 200.0])[:batch],
+        has_azimuth=yes.clone(),
+        depression_deg=torch.full((batch,), 30.0),
+        has_depression=yes.clone(),
+    )
