@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ class DataOptions(Options):
     cache: CacheOptions = CacheOptions()
 
 
+@runtime_checkable
 class ChipEncoder(Protocol):
     """The VAE as the data set needs it; see model.vae.VaeCodec."""
 
@@ -66,6 +67,7 @@ class ChipEncoder(Protocol):
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
+@runtime_checkable
 class CaptionEncoder(Protocol):
     """The text encoders as the data set needs them; see model.text.TextEncoders."""
 

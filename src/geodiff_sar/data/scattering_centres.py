@@ -140,7 +140,7 @@ def build_centres(name: str) -> Centres:
     parts.edge((tail, 0.0, body_z + 0.5), (tail + 1.6, 0.0, body_z + 0.5), 1.2, -np.pi / 2, 0.12, 0.25, 1)
     parts.edge((tail + 1.6, 0.0, body_z + 0.5), (tail + 0.3, 0.0, frame.height), 0.8, 0.0, 0.5, 0.38, 1)
     parts.surface_quad(
-        (tail, 0, body_z), (tail + 1.6, 0, body_z), (tail + 0.8, 0, frame.height), (tail, 0, frame.height)
+        (tail, 0.0, body_z), (tail + 1.6, 0.0, body_z), (tail + 0.8, 0.0, frame.height), (tail, 0.0, frame.height)
     )
     parts.point((nose, 0.0, body_z), 4.5 if frame.engines == 1 else 1.6, 0.0, 1.0, 0.25, 3 if frame.engines == 1 else 1)
     parts.point((nose * 0.62, 0.0, body_z + 0.9), 2.6, 0.0, 0.9, 0.2, 1)

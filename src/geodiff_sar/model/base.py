@@ -23,6 +23,20 @@ SETTINGS_FILE = "geodiff_base.json"
 PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 
+MODEL_INDEX = {
+    "_class_name": "StableDiffusion3Pipeline",
+    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "transformer": ["diffusers", "SD3Transformer2DModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+    "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "text_encoder_3": ["transformers", "T5EncoderModel"],
+    "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
+    "tokenizer_2": ["transformers", "PreTrainedTokenizerFast"],
+    "tokenizer_3": ["transformers", "PreTrainedTokenizerFast"],
+}
+"""Lets diffusers' own StableDiffusion3Pipeline load a base folder."""
+
 
 class BaseSettings(Options):
     """What a base model was trained with; ``geodiff_base.json`` in its folder, or SD3.5's values without that file."""
@@ -87,7 +101,7 @@ def load_base(name: str, dtype: torch.dtype = torch.float32, device: torch.devic
         FileError: a part is missing or damaged.
     """
     folder = base_folder(name)
-    transformers_logging.disable_progress_bar()  # small files; our own bars show what takes time
+    quiet_libraries()
     hashes = {part: part_hash(folder, part) for part in PARTS}
     transformer = load_part(SD3Transformer2DModel, folder, "transformer", dtype)
     vae = load_part(AutoencoderKL, folder, "vae", dtype)
@@ -128,6 +142,11 @@ def load_tokenizers(
             raise FileError(folder / part / "tokenizer.json", "no such file", f"a base holds '{part}'", _REMEDY)
         loaded.append(PreTrainedTokenizerFast.from_pretrained(folder / part, local_files_only=True))
     return (loaded[0], loaded[1], loaded[2])
+
+
+def quiet_libraries() -> None:
+    """No progress bars for small files from transformers; our own bars show what takes time."""
+    transformers_logging.disable_progress_bar()
 
 
 def read_settings(folder: Path, native_size: int) -> BaseSettings:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -47,6 +47,7 @@ class LoopOptions(Options):
     validate_every_epochs: int | None = Field(default=None, ge=1, description="validation loss every n epochs")
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """A thing with a state dict that takes part in resume."""
 
@@ -55,6 +56,7 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
+@runtime_checkable
 class Average(Stateful, Protocol):
     """A running average of the weights."""
 
@@ -301,7 +303,7 @@ def _require_finite(loss: Tensor, what: str, step: int, task: Task, batch: Any) 
     if not torch.isfinite(loss).all():
         raise NumericalError(
             f"step {step + 1}",
-            f"{what} is {float(loss)} for the chips {task.describe(batch)}",
+            f"{what} is {loss.item()} for the chips {task.describe(batch)}",
             "a finite loss",
             "look at these chips and their features; lower the learning rate",
         )

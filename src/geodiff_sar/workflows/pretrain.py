@@ -20,7 +20,7 @@ from geodiff_sar.data.caption import Caption
 from geodiff_sar.data.image import load_chip
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.simulated import random_chips
-from geodiff_sar.model.base import SETTINGS_FILE, BaseSettings
+from geodiff_sar.model.base import MODEL_INDEX, SETTINGS_FILE, BaseSettings, quiet_libraries
 from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.vae import VaeCodec
 from geodiff_sar.training.ema import WeightAverage
@@ -43,6 +43,7 @@ def pretrain(options: PretrainOptions) -> Path:
 
     Run again after an interruption, it goes on where it stopped, stage by stage; the result is the same, bit for bit.
     """
+    quiet_libraries()
     folder = Path(options.output_dir)
     work = folder / "work"
     _claim(work, options)
@@ -221,8 +222,10 @@ def _write_base(
     number = torch.float16 if options.store == "float16" else torch.float32
     for name, part in parts.items():
         with atomic_directory(folder / name) as path:
-            part.to(number).save_pretrained(path, safe_serialization=True)  # pyright: ignore
-        part.to(torch.float32)
+            nn.Module.to(part, number)
+            part.save_pretrained(path, safe_serialization=True)  # pyright: ignore
+        nn.Module.to(part, torch.float32)
     save_tokenizers(folder, tokenizers)  # pyright: ignore
     FlowMatchEulerDiscreteScheduler(shift=options.shift).save_pretrained(folder / "scheduler")
+    write_json(folder / "model_index.json", MODEL_INDEX)
     write_json(folder / SETTINGS_FILE, settings.model_dump(mode="json"))

@@ -1,0 +1,219 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from geodiff_sar.core.config import write_toml
+from geodiff_sar.core.errors import DataError, FileError, NumericalError, OptionError
+from geodiff_sar.model.adapter import load_adapter, resolve_adapter
+from geodiff_sar.model.base import load_base
+from geodiff_sar.workflows.train import TrainConfig, run_training, train
+from support import SHARED, write_chips_root
+
+
+def config_for(root: Path, base: Path, output: Path, **train_options) -> TrainConfig:
+    settings = {
+        "base": str(base),
+        "output_dir": str(output),
+        "output_name": "run",
+        "data": {"root": str(root), "buckets": {"min_bucket_reso": 16}, "captions": {"dropout_rate": 0.1}},
+        "lora": {"rank": 2, "dropout": 0.1},
+        "fusion": {"method": "hybrid_film_attn"},
+        "conditioning": {"points": {"heads": 2}},
+        "optimizer": {"lr": 1e-2},
+        "schedule": {"name": "cosine", "warmup": 2},
+        "ema": {"enabled": True},
+        "train": {"max_steps": 8, "batch_size": 4, "device": "cpu", "checkpoint_every_steps": 3, **train_options},
+    }
+    return TrainConfig.model_validate(settings)
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    files = resolve_adapter(str(folder))
+    assert files.weights is not None
+    return {**load_file(files.weights), **load_file(files.fusion_weights)}
+
+
+def test_everything_promised_is_written_and_loaded_strictly(chips_root, tiny_base, tmp_path):
+    folder = train(config_for(chips_root, tiny_base, tmp_path))
+    for name in ("run.safetensors", "run_fusion_weights.safetensors", "run_fusion.json", "config.toml", "README.md"):
+        assert (folder / name).stat().st_size > 0
+    published = json.loads((folder / "run_fusion.json").read_text())
+    assert published["fusion_method"] == "hybrid_film_attn"
+    assert published["pointcloud_dim"] == 64
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert set(manifest["files"]) == {
+        "run.safetensors",
+        "run_fusion_weights.safetensors",
+        "run_fusion.json",
+        "run.json",
+    }
+    assert list((folder / "logs").iterdir())
+    base = load_base(str(tiny_base))
+    adapter = load_adapter(resolve_adapter(str(folder)), base.transformer, base.hash)
+    saved = load_file(folder / "run_fusion_weights.safetensors")
+    loaded = adapter.conditioning.state_dict()
+    assert saved.keys() == loaded.keys()
+    assert all(torch.equal(saved[key], loaded[key]) for key in saved)
+    assert not adapter.conditioning.training
+    assert adapter.conditioning.gate_summary()["gate/max"] > 0
+
+
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(chips_root, tiny_base, tmp_path):
+    whole = weights_of(train(config_for(chips_root, tiny_base, tmp_path / "a")))
+    first = config_for(chips_root, tiny_base, tmp_path / "b")
+    folder = train(first)
+    for late in ("step-00000006", "step-00000008"):
+        target = folder / "checkpoints" / late
+        for file in target.iterdir():
+            file.unlink()
+        target.rmdir()
+    for file in folder.glob("run*.safetensors"):
+        file.unlink()
+    _, result = run_training(first)
+    assert len(result.losses) == 5
+    again = weights_of(folder)
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+def kill_and_resume(config: TrainConfig, folder: Path, delay: float) -> bool:
+    """Start the run as a process, kill it after ``delay`` seconds; whether it was still running."""
+    path = folder.parent / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_toml(path, config)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "geodiff_sar", "train", "--config", str(path)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        process.wait(delay)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "prodigy"])
+def test_ten_kills_at_random_moments_change_nothing(chips_root, tiny_base, tmp_path, optimizer):
+    torch.set_num_threads(1)
+    settings = {"max_steps": 60, "checkpoint_every_steps": 4}
+    whole_config = config_for(chips_root, tiny_base, tmp_path / "whole", **settings)
+    changed = {"optimizer": whole_config.optimizer.model_copy(update={"name": optimizer, "lr": None})}
+    whole_config = whole_config.model_copy(update=changed)
+    started = time.perf_counter()
+    assert not kill_and_resume(whole_config, tmp_path / "whole" / "run", 600)
+    alone = time.perf_counter() - started
+    config = config_for(chips_root, tiny_base, tmp_path / "killed", **settings).model_copy(update=changed)
+    rng, killed = np.random.default_rng(11), 0
+    for _ in range(60):
+        if killed == 10:
+            break
+        latest = tmp_path / "killed" / "run" / "checkpoints"
+        done = latest.is_dir() and (latest / "step-00000060").is_dir()
+        killed += kill_and_resume(config, tmp_path / "killed" / "run", rng.uniform(0.6, 1.0 if done else 0.8) * alone)
+    assert killed == 10
+    assert not kill_and_resume(config, tmp_path / "killed" / "run", 600)
+    whole, again = weights_of(tmp_path / "whole" / "run"), weights_of(tmp_path / "killed" / "run")
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+def test_a_folder_of_another_run_is_refused(chips_root, tiny_base, tmp_path):
+    train(config_for(chips_root, tiny_base, tmp_path, max_steps=2))
+    with pytest.raises(OptionError, match=r"train\.max_steps: 2 -> 3"):
+        train(config_for(chips_root, tiny_base, tmp_path, max_steps=3))
+    other = tmp_path / "other"
+    write_chips_root(other, count=8)
+    with pytest.raises(OptionError, match="other chips, captions or features"):
+        train(config_for(other, tiny_base, tmp_path, max_steps=2))
+    (tmp_path / "foreign" / "run").mkdir(parents=True)
+    (tmp_path / "foreign" / "run" / "thesis.tex").touch()
+    with pytest.raises(OptionError, match="not a run of this tool"):
+        train(config_for(chips_root, tiny_base, tmp_path / "foreign"))
+
+
+def test_missing_geometry_is_an_error_unless_allowed(tiny_base, tmp_path, capsys):
+    write_chips_root(tmp_path / "data")
+    (tmp_path / "data" / "3d_features" / "4.pt").unlink()
+    config = config_for(tmp_path / "data", tiny_base, tmp_path / "out", max_steps=1)
+    with pytest.raises(FileError, match="1 of 10 chips: 4") as error:
+        train(config)
+    assert "allow_missing_geometry" in str(error.value)
+    assert not (tmp_path / "out" / "run" / "run.safetensors").exists()
+    allowed = config.model_copy(update={"data": config.data.model_copy(update={"allow_missing_geometry": True})})
+    train(allowed.model_copy(update={"output_name": "allowed"}))
+    assert "null embedding is used for: 4" in capsys.readouterr().err
+
+
+def test_nan_names_step_and_chips(chips_root, tiny_base, tmp_path):
+    config = config_for(chips_root, tiny_base, tmp_path, max_steps=50)
+    wild = config.optimizer.model_copy(update={"name": "torch.optim.SGD", "lr": 1e30})
+    with pytest.raises(NumericalError, match=r"step \d+: .* for the chips \d"):
+        train(config.model_copy(update={"optimizer": wild}))
+
+
+def test_held_out_sector_and_validation_loss(chips_root, tiny_base, tmp_path):
+    config = config_for(chips_root, tiny_base, tmp_path, validate_every_steps=2, max_steps=4)
+    split = {"validation": "azimuth-sectors", "sectors": [(100.0, 200.0)]}
+    data = config.data.model_copy(update={"split": type(config.data.split).model_validate(split)})
+    folder = train(config.model_copy(update={"data": data}))
+    assert json.loads((folder / "manifest.json").read_text())["data"]["validation"]["chips"] == 3
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "logs"))
+    events.Reload()
+    assert len(events.Scalars("validation/loss")) == 2
+    for name in ("loss", "gradient_norm", "gate/mean", "lr/conditioning", "lr/transformer"):
+        assert events.Scalars(name)
+
+
+def test_previews_are_drawn_and_bad_prompts_found_at_once(chips_root, tiny_base, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    features = chips_root / "3d_features" / "1.pt"
+    prompts.write_text(f"SAR image,A,Ku-band,High,HH-Polarization,0.0 --w 32 --h 32 --d 1 --s 2 --pc {features}\n")
+    config = config_for(chips_root, tiny_base, tmp_path, max_steps=4, preview_every_steps=2)
+    preview = type(config.preview).model_validate({"prompts_file": str(prompts)})
+    folder = train(config.model_copy(update={"preview": preview}))
+    assert sorted(p.name for p in (folder / "samples").iterdir()) == ["run_00000002_00.png", "run_00000004_00.png"]
+    prompts.write_text("SAR image,A,Ku-band,High,HH-Polarization,0.0 --x 3\n")
+    with pytest.raises(OptionError, match=r"prompts\.txt:1.*unknown flag --x"):
+        train(config.model_copy(update={"preview": preview, "output_name": "again"}))
+
+
+def test_full_fine_tuning_and_conditioning_only(chips_root, tiny_base, tmp_path):
+    for mode in ("full", "none"):
+        config = config_for(chips_root, tiny_base, tmp_path, max_steps=2)
+        folder = train(config.model_copy(update={"train_base": mode, "output_name": mode}))
+        base = load_base(str(tiny_base))
+        before = {key: value.clone() for key, value in base.transformer.state_dict().items()}
+        load_adapter(resolve_adapter(str(folder)), base.transformer, base.hash)
+        changed = [key for key, value in base.transformer.state_dict().items() if not torch.equal(before[key], value)]
+        assert bool(changed) == (mode == "full")
+
+
+def test_an_adapter_of_another_base_is_refused(chips_root, tiny_base, tmp_path):
+    folder = train(config_for(chips_root, tiny_base, tmp_path, max_steps=1))
+    base = load_base(str(tiny_base))
+    with pytest.raises(DataError, match="was trained on the base"):
+        load_adapter(resolve_adapter(str(folder)), base.transformer, "0" * 64)
+
+
+@pytest.mark.skipif(not (SHARED / "data/geodiff10").is_dir(), reason=f"no {SHARED}/data/geodiff10 (set GEODIFF_SHARED)")
+def test_published_folder_as_it_is(tiny_base, tmp_path):
+    config = config_for(SHARED / "data/geodiff10", tiny_base, tmp_path, max_steps=2)
+    folder = train(config.model_copy(update={"conditioning": type(config.conditioning)()}))
+    assert json.loads((folder / "manifest.json").read_text())["data"]["training"]["chips"] == 10
