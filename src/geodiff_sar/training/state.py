@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -53,7 +54,7 @@ def read_state(folder: Path, modules: dict[str, nn.Module]) -> tuple[dict[str, A
     try:
         state = load_file(folder / "weights.safetensors")
         parts = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
         raise FileError(
             folder, f"cannot be read ({str(error)[:200]})", "a complete checkpoint", "resume from an earlier checkpoint"
         ) from error

@@ -47,11 +47,11 @@ def pretrain(options: PretrainOptions) -> Path:
     folder = Path(options.output_dir)
     work = folder / "work"
     _claim(work, options)
-    torch.manual_seed(options.train_transformer.seed)
     chips, captions, ids = _load_chips(options)
     text = _train_text(options, work, captions)
     codec = _train_vae(options, work, chips, ids)
     data = _encode(work, chips, [str(caption) for caption in captions], ids, text, codec)
+    torch.manual_seed(options.train_transformer.seed)
     transformer = build_transformer(options)
     task = TransformerTask(transformer, options.train_transformer, options.shift)
     stage = options.train_transformer
@@ -101,6 +101,7 @@ def _train_text(options: PretrainOptions, work: Path, captions: list[Caption]) -
         build_clip_tokenizer(texts, sizes.clip_length, sizes.vocabulary, pad_with_first=True),
         build_t5_tokenizer(texts, sizes.t5_length, sizes.vocabulary),
     )
+    torch.manual_seed(options.train_text.seed)
     text = build_text_encoders(sizes, tokenizers)
     task = TextTask(text, vocabulary, options.train_text.lr)
     _train(task, source, options.train_text, work / "text", "text encoders", warmup=100)
@@ -109,6 +110,7 @@ def _train_text(options: PretrainOptions, work: Path, captions: list[Caption]) -
 
 
 def _train_vae(options: PretrainOptions, work: Path, chips: list[np.ndarray], ids: list[str]) -> VaeCodec:
+    torch.manual_seed(options.train_vae.seed)
     vae = build_vae(options.vae)
     source = CropSource(chips, ids, options.train_vae)
     _train(VaeTask(vae, options.train_vae), source, options.train_vae, work / "vae", "VAE", warmup=100)

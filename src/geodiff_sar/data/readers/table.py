@@ -98,7 +98,10 @@ def _sample(root: Path, features: Path | None, row: dict[str, Any], source: str)
     caption = parse_caption(str(text), source)
     azimuth = _number(row, "azimuth", source)
     azimuth = caption.azimuth_deg if azimuth is None else azimuth
-    pose = Pose(azimuth, _number(row, "depression", source)) if azimuth is not None else None
+    depression = _number(row, "depression", source)
+    if depression is not None and azimuth is None:
+        raise DataError(source, "has a depression but no azimuth", "a pose begins with the azimuth", "add the azimuth")
+    pose = Pose(azimuth, depression) if azimuth is not None else None
     identity = str(row.get("id", chip.stem))
     prior = root / str(row["features"]) if "features" in row else None
     if prior is None and features is not None:

@@ -105,10 +105,16 @@ def local_deviation(pixels: Float[Tensor, "batch 1 height width"], window: int =
 
 @torch.no_grad()
 def latent_statistics(vae: AutoencoderKL, chips: list[Float[np.ndarray, "height width"]]) -> tuple[float, float]:
-    """Scaling factor (one over the standard deviation) and shift factor (the mean) of the raw latents of ``chips``."""
-    latents = []
+    """Scaling factor (one over the standard deviation) and shift factor (the mean) of the raw latents of ``chips``.
+
+    The variance is that of a draw: variance of the means plus mean of the variances.
+    """
+    means, variances = [], []
     for chip in chips:
         pixels = torch.from_numpy(chip)[None, None].expand(-1, 3, -1, -1)
-        latents.append(vae.encode(pixels).latent_dist.sample().flatten())  # pyright: ignore
-    every = torch.cat(latents)
-    return float(1.0 / every.std()), float(every.mean())
+        posterior = vae.encode(pixels).latent_dist  # pyright: ignore
+        means.append(posterior.mean.flatten())
+        variances.append(posterior.var.mean())
+    every = torch.cat(means)
+    deviation = (every.var() + torch.stack(variances).mean()).sqrt()
+    return float(1.0 / deviation), float(every.mean())

@@ -1,0 +1,76 @@
+import shutil
+
+import pytest
+import torch
+from diffusers import StableDiffusion3Pipeline
+
+from geodiff_sar.core.errors import FileError, OptionError
+from geodiff_sar.model.base import EMBEDDED, base_folder, load_base
+from geodiff_sar.workflows.check_weights import check_weights
+
+
+def test_embedded_base_is_complete_small_and_loads():
+    folder = EMBEDDED["mini"]
+    assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) <= 30e6
+    text, intact = check_weights("mini", None)
+    assert intact, text
+    base = load_base("mini")
+    assert base.transformer.config["qk_norm"] == "rms_norm"
+    assert len(base.transformer.config["dual_attention_layers"]) > 0
+    assert base.vae.latent_channels == 16
+    context, pooled = base.text.encode(["SAR image,Cessna 208,Ku-band,High,HH-Polarization,12.5", ""])
+    assert context.shape == (2, 32 + 28, base.transformer.config["joint_attention_dim"])
+    assert pooled.shape == (2, base.transformer.config["pooled_projection_dim"])
+
+
+def test_text_depends_on_every_field_and_not_on_the_batch():
+    text = load_base("mini").text
+    first = "SAR image,Cessna 208,Ku-band,High,HH-Polarization,12.5"
+    others = [first.replace(*change) for change in
+              (("Cessna 208", "Kodiak 100"), ("Ku", "X"), ("High", "Low"), ("HH", "VV"), ("12.5", "13.5"))]  # fmt: skip
+    context, pooled = text.encode([first, *others])
+    alone, alone_pooled = text.encode([first])
+    assert torch.allclose(context[:1], alone, atol=1e-5)
+    assert torch.allclose(pooled[:1], alone_pooled, atol=1e-5)
+    for row in range(1, len(others) + 1):
+        assert float((pooled[row] - pooled[0]).abs().max()) > 1e-3
+
+
+def test_long_captions_are_cut_with_a_note(capsys):
+    load_base("mini").text.encode(["SAR image," + "x" * 300 + ",Ku-band,High"])
+    assert "its end is cut off" in capsys.readouterr().err
+
+
+def test_latents_are_normalised_and_invert():
+    base = load_base("mini")
+    from geodiff_sar.core.types import Pose
+    from geodiff_sar.data.simulated import simulate_chip
+
+    chip = simulate_chip("Kodiak 100", Pose(40.0, 35.0), seed=9)
+    pixels = torch.from_numpy(base.settings.remap.to_model(chip.amplitude))[None, None]
+    mean, std = base.vae.encode(pixels)
+    assert mean.shape == (1, 16, 128 // base.vae.reduction, 128 // base.vae.reduction)
+    assert 0.7 < float((mean + std * torch.randn_like(std)).std()) < 1.3
+    again = base.vae.decode(mean)
+    assert float(10 * torch.log10(4 / (again - pixels).square().mean())) > 20
+
+
+def test_diffusers_own_pipeline_reads_the_folder(tiny_base):
+    pipeline = StableDiffusion3Pipeline.from_pretrained(tiny_base, local_files_only=True)
+    assert pipeline.transformer.config.num_layers == 2
+
+
+def test_missing_and_damaged_parts_are_named(tiny_base, tmp_path):
+    with pytest.raises(OptionError, match="mini"):
+        base_folder("maxi")
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_base, broken, ignore=shutil.ignore_patterns("work"))
+    weights = broken / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    (broken / "tokenizer_2" / "tokenizer.json").unlink()
+    text, intact = check_weights(str(broken), None)
+    assert not intact
+    assert "vae/diffusion_pytorch_model.safetensors: truncated or damaged" in text
+    assert "tokenizer_2/tokenizer.json: missing" in text
+    with pytest.raises(FileError, match="vae"):
+        load_base(str(broken))

@@ -1,0 +1,221 @@
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from geodiff_sar import cli
+from geodiff_sar.core.errors import DataError, FileError, OptionError
+from geodiff_sar.data.features import save_features
+from geodiff_sar.sampling.recipe import read_recipe
+from geodiff_sar.training.pretrain.options import PretrainOptions
+from geodiff_sar.workflows.generate import GenerateRequest, generate_chips
+from geodiff_sar.workflows.listing import listing
+from geodiff_sar.workflows.pretrain import pretrain
+from geodiff_sar.workflows.train import TrainConfig, train
+from support import TINY, random_prior
+
+CAPTION = "SAR image,A,Ku-band,High,HH-Polarization,0.0"
+
+
+@pytest.fixture(scope="module")
+def adapter(chips_root, tiny_base, tmp_path_factory):
+    settings = {
+        "base": str(tiny_base),
+        "output_dir": str(tmp_path_factory.mktemp("adapter")),
+        "data": {"root": str(chips_root), "buckets": {"min_bucket_reso": 16}},
+        "lora": {"rank": 2},
+        "optimizer": {"lr": 5e-2},
+        "train": {"max_steps": 15, "batch_size": 4, "device": "cpu"},
+    }
+    return train(TrainConfig.model_validate(settings))
+
+
+def make(adapter, tiny_base, folder, **options):
+    given = {
+        "pretrained_model": str(tiny_base),
+        "lora_weights": None if adapter is None else str(adapter),
+        "prompt": CAPTION,
+        "sample_steps": 3,
+        "seed": 5,
+        "output_dir": folder,
+        **options,
+    }
+    return generate_chips(GenerateRequest.model_validate(given))
+
+
+def test_sweep_sets_caption_pose_and_cloud(adapter, tiny_base, tmp_path):
+    for azimuth in ("0.0", "120.0", "240.0"):
+        save_features(tmp_path / f"{azimuth}.safetensors", random_prior(int(float(azimuth))))
+    paths = make(
+        adapter, tiny_base, tmp_path / "out", azimuths="0:360:120", pointcloud_path="{azimuth}.safetensors",
+        pointcloud_dir=tmp_path, contact_sheet=True, gif=True,
+    )  # fmt: skip
+    assert [p.name for p in paths] == [
+        f"generated_{k:04d}_az{a}_seed5.png" for k, a in enumerate(("0.0", "120.0", "240.0"))
+    ]
+    recipe = read_recipe(paths[1])
+    assert recipe["caption"].endswith(",120.0")
+    assert recipe["pose"]["azimuth_deg"] == 120.0
+    assert recipe["files"]["pointcloud"]["path"].endswith("120.0.safetensors")
+    assert (tmp_path / "out" / "generated_sheet.png").is_file()
+    assert (tmp_path / "out" / "generated_sweep.gif").is_file()
+
+
+def test_prompts_file_is_batched_and_regenerated_bit_for_bit(adapter, tiny_base, chips_root, tmp_path):
+    lines = [
+        f"SAR image,{'A' if k % 2 else 'B'},Ku-band,High,HH-Polarization,{36.0 * (k - 1)} --d {k} "
+        f"--pc {k}.pt --ref {chips_root}/train/data/train/aircraft/{1 + k % 9}.png"
+        for k in range(1, 6)
+    ]
+    lines.append(f"{CAPTION} --w 48 --h 32 --pc 1.pt")
+    (tmp_path / "p.txt").write_text("\n".join(lines))
+    clouds = chips_root / "3d_features"
+    options = {"prompt": None, "prompts_file": tmp_path / "p.txt", "pointcloud_dir": clouds, "batch_size": 3}
+    paths = make(adapter, tiny_base, tmp_path / "a", **options)
+    assert len({path.read_bytes() for path in paths}) == 6
+    assert [read_recipe(path)["batch_size"] for path in paths] == [3, 3, 3, 2, 2, 1]
+    with Image.open(paths[5]) as picture:
+        assert picture.size == (48, 32)
+    for path in (paths[1], paths[4], paths[5]):
+        (again,) = generate_chips(GenerateRequest(source=path, output_dir=tmp_path / "b"))
+        assert again.read_bytes() == path.read_bytes()
+
+
+def test_regeneration_notices_changed_files(adapter, tiny_base, tmp_path):
+    cloud = tmp_path / "c.pt"
+    save_features(cloud, random_prior(1))
+    (path,) = make(adapter, tiny_base, tmp_path / "a", pointcloud_path=str(cloud))
+    save_features(cloud, random_prior(2))
+    with pytest.raises(FileError, match=r"c\.pt.*has changed"):
+        generate_chips(GenerateRequest(source=path, output_dir=tmp_path / "b"))
+
+
+def test_geometry_matters_and_fusion_can_be_off(adapter, tiny_base, tmp_path):
+    for k in (1, 2):
+        save_features(tmp_path / f"{k}.pt", random_prior(k))
+
+    def picture(name, **options):
+        (path,) = make(adapter, tiny_base, tmp_path / name, guidance_scale=10.0, **options)
+        return np.asarray(Image.open(path)).astype(int)
+
+    one = picture("a", pointcloud_path=str(tmp_path / "1.pt"))
+    assert np.array_equal(one, picture("b", pointcloud_path=str(tmp_path / "1.pt")))
+    assert not np.array_equal(one, picture("c", pointcloud_path=str(tmp_path / "2.pt")))
+    off = picture("d", enable_3d_fusion=False)
+    assert not np.array_equal(one, off)
+    assert np.array_equal(off, picture("e", fusion_scale=0.0))
+
+
+def test_environment_sets_the_default_scale(adapter, tiny_base, tmp_path, monkeypatch):
+    save_features(tmp_path / "1.pt", random_prior(1))
+    monkeypatch.setenv("FUSION_INJECTION_SCALE", "0.25")
+    (path,) = make(adapter, tiny_base, tmp_path / "a", pointcloud_path=str(tmp_path / "1.pt"))
+    assert read_recipe(path)["fusion_scale"] == 0.25
+    monkeypatch.setenv("FUSION_INJECTION_SCALE", "strong")
+    with pytest.raises(OptionError, match="FUSION_INJECTION_SCALE"):
+        make(adapter, tiny_base, tmp_path / "b", pointcloud_path=str(tmp_path / "1.pt"))
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"prompt": None}, OptionError, "--prompt"),
+        ({"prompt": "SAR image,A"}, DataError, "fields"),
+        ({}, FileError, "3D feature file not found"),
+        ({"pointcloud_path": "none.pt"}, FileError, "none.pt"),
+        ({"fusion_method": "add", "pointcloud_path": "x.pt"}, OptionError, "trained with hybrid_film_attn"),
+        ({"pointcloud_dim": 32}, OptionError, "trained with 64"),
+        ({"clip_l": "clip_l.safetensors"}, OptionError, "single-file"),
+        ({"skip_layers": "1,99", "allow_missing_geometry": True}, OptionError, "--skip_layers"),
+        ({"gif": True}, OptionError, "--gif"),
+        ({"width": 50, "allow_missing_geometry": True}, OptionError, "--width"),
+        ({"solver": "heun", "allow_missing_geometry": True}, OptionError, "--solver"),
+    ],
+)
+def test_mistakes_write_nothing(adapter, tiny_base, tmp_path, options, kind, words):
+    with pytest.raises(kind, match=words):
+        make(adapter, tiny_base, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_without_adapter_fusion_options_are_refused(tiny_base, tmp_path):
+    for options in ({"fusion_scale": 0.5}, {"enable_3d_fusion": True}, {"network_multiplier": 2.0}):
+        with pytest.raises(OptionError, match="needs a"):
+            make(None, tiny_base, tmp_path, **options)
+
+
+def test_pictures_are_not_overwritten_unless_asked(tiny_base, tmp_path):
+    (path,) = make(None, tiny_base, tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(OptionError, match="not overwritten"):
+        make(None, tiny_base, tmp_path, sample_steps=4)
+    assert path.read_bytes() == before
+    make(None, tiny_base, tmp_path, sample_steps=4, overwrite=True)
+    assert path.read_bytes() != before
+
+
+def test_pretraining_resumes_bit_for_bit(tmp_path, monkeypatch):
+    from geodiff_sar.core.errors import Interrupted
+    from geodiff_sar.workflows import pretrain as module
+
+    slow = {**TINY, "train_transformer": {"max_steps": 4, "batch_size": 4, "checkpoint_every_steps": 2}}
+    whole = pretrain(PretrainOptions.model_validate({**slow, "output_dir": str(tmp_path / "a")}))
+    real = module.run_loop
+
+    def stopped(task, source, optimizer, schedule, options, *rest, **named):
+        if named.get("title") != "transformer":
+            return real(task, source, optimizer, schedule, options, *rest, **named)
+        result = real(task, source, optimizer, schedule, options.model_copy(update={"max_steps": 2}), *rest, **named)
+        result.finished = False
+        return result
+
+    options = PretrainOptions.model_validate({**slow, "output_dir": str(tmp_path / "b")})
+    monkeypatch.setattr(module, "run_loop", stopped)
+    with pytest.raises(Interrupted):
+        pretrain(options)
+    monkeypatch.setattr(module, "run_loop", real)
+    torch.manual_seed(99)
+    again = pretrain(options)
+    for part in ("transformer", "vae", "text_encoder", "tokenizer_2"):
+        for file in sorted((whole / part).iterdir()):
+            assert file.read_bytes() == (again / part / file.name).read_bytes(), file
+    with pytest.raises(DataError, match="another configuration"):
+        pretrain(options.model_copy(update={"shift": 2.0}))
+
+
+def test_help_is_fast_and_loads_neither_torch_nor_pydantic():
+    code = "import sys, geodiff_sar.cli; assert not {'torch', 'numpy', 'pydantic', 'diffusers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "geodiff_sar", "--help"], check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.3
+
+
+def test_command_line_errors_have_code_2_and_no_traceback(tmp_path):
+    command = [sys.executable, "-m", "geodiff_sar", "generate", "--prompts_file", str(tmp_path / "no.txt")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no.txt" in done.stderr
+    assert "remedy" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_show_and_list(tiny_base, tmp_path):
+    (path,) = make(None, tiny_base, tmp_path)
+    shown = CliRunner().invoke(cli.app, ["show", str(path)])
+    assert json.loads(shown.stdout)["seed"] == 5
+    assert "hybrid_film_attn" in listing("fusion")
+    assert "train.max_steps" in listing("options")
+    for what in ("optimizers", "solvers", "schedules", "layouts", "bases"):
+        assert len(listing(what).splitlines()) >= 1
+    with pytest.raises(OptionError, match="fusion, optimizers"):
+        listing("everything")
