@@ -36,8 +36,8 @@ class TensorCache:
         """The entry under ``key``, computed and kept when there is none."""
         found = self.get(key)
         if found is None:
-            found = compute()
-            self.put(key, found)
+            self.put(key, compute())
+            found = self._memory[key]
         return found
 
     def get(self, key: str) -> dict[str, Tensor] | None:
@@ -56,11 +56,11 @@ class TensorCache:
         return self._memory[key]
 
     def put(self, key: str, tensors: dict[str, Tensor]) -> None:
-        """Keep an entry."""
-        self._memory[key] = tensors
+        """Keep an entry, contiguous in memory, as it will be when it is read back."""
+        self._memory[key] = {name: tensor.contiguous() for name, tensor in tensors.items()}
         path = self._path(key)
         if path is not None:
-            atomic_write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+            atomic_write_bytes(path, save(self._memory[key]))
 
     def _path(self, key: str) -> Path | None:
         return None if self.folder is None else self.folder / key[:2] / f"{key}.safetensors"

@@ -81,7 +81,7 @@ def simulate_chip(
     clutter = _noise(rng, size) * np.sqrt(texture) * lit
     level = rng.uniform(0.8, 1.3) * (1.3 if polarisation in ("HV", "VH") else 1.0)
     background = _filter(clutter, response, size) * level + _noise(rng, size) * 0.3
-    picture = np.abs(target_image * 210.0 + background * 7.0)
+    picture = np.abs(target_image * 320.0 + background * 7.0)
     grey = np.round(picture).clip(0, 255).astype(np.float32)
     caption = Caption(target, band, resolution, polarisation, round(pose.azimuth_deg, 1) % 360.0)
     return SimulatedChip(grey, caption, pose, point_cloud(centres, pose, amplitude, target))

@@ -93,7 +93,8 @@ class TransformerTask(Task[LatentBatch]):
         return [{"params": list(self.transformer.parameters()), "name": "transformer", "lr": self.options.lr}]
 
     def loss(self, batch: LatentBatch) -> tuple[Tensor, dict[str, float]]:
-        latents = batch.mean + batch.std * torch.randn_like(batch.std)
+        # by shape: randn_like fills memory in the order of its argument's strides, which a cache may change
+        latents = batch.mean + batch.std * torch.randn(batch.std.shape)
 
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
             return self.transformer(
@@ -104,7 +105,7 @@ class TransformerTask(Task[LatentBatch]):
                 return_dict=False,
             )[0]
 
-        noise = torch.randn_like(latents)
+        noise = torch.randn(latents.shape)
         u = sample_u(len(latents), self.objective)
         losses, values = flow_loss(predict, latents, noise, u, self.objective, self.shift)
         return losses.mean(), values
