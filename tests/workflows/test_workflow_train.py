@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from geodiff_sar.core.config import write_toml
 from geodiff_sar.core.errors import DataError, FileError, NumericalError, OptionError
@@ -140,6 +141,15 @@ def test_a_folder_of_another_run_is_refused(chips_root, tiny_base, tmp_path):
     write_chips_root(other, count=8)
     with pytest.raises(OptionError, match="other chips, captions or features"):
         train(config_for(other, tiny_base, tmp_path, max_steps=2))
+    changed = tmp_path / "changed"
+    shutil.copytree(tiny_base, changed, ignore=shutil.ignore_patterns("work"))
+    train(config_for(chips_root, changed, tmp_path / "based", max_steps=2))
+    weights = load_file(changed / "vae" / "diffusion_pytorch_model.safetensors")
+    save_file(
+        {key: value + 0.01 for key, value in weights.items()}, changed / "vae" / "diffusion_pytorch_model.safetensors"
+    )
+    with pytest.raises(OptionError, match="base: other weights"):
+        train(config_for(chips_root, changed, tmp_path / "based", max_steps=2))
     (tmp_path / "foreign" / "run").mkdir(parents=True)
     (tmp_path / "foreign" / "run" / "thesis.tex").touch()
     with pytest.raises(OptionError, match="not a run of this tool"):

@@ -117,8 +117,17 @@ def load_base(name: str, dtype: torch.dtype = torch.float32, device: torch.devic
     text_hash = sha256_bytes(*(hashes[part].encode() for part in PARTS[2:]))
     text = TextEncoders(clip_l, clip_g, t5, load_tokenizers(folder), settings.t5_length, text_hash)
     codec = VaeCodec(vae, transformer.config["patch_size"], hashes["vae"])
-    whole = sha256_bytes(*(hashes[part].encode() for part in PARTS))
-    return BaseModel(name, folder, transformer, codec, text.eval(), settings, whole)
+    return BaseModel(name, folder, transformer, codec, text.eval(), settings, _whole_hash(hashes))
+
+
+def base_hash(name: str) -> str:
+    """Content hash over the weights of all parts, as ``BaseModel.hash``, without loading them."""
+    folder = base_folder(name)
+    return _whole_hash({part: part_hash(folder, part) for part in PARTS})
+
+
+def _whole_hash(hashes: dict[str, str]) -> str:
+    return sha256_bytes(*(hashes[part].encode() for part in PARTS))
 
 
 def load_part(cls, folder: Path, part: str, dtype: torch.dtype):

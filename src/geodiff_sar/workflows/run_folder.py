@@ -47,7 +47,15 @@ def claim_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any])
     marked, mark = folder / "config.toml", folder / "run.json"
     if marked.is_file():
         _require_same(folder, read_toml(marked), json.loads(config.model_dump_json()))
-        if mark.is_file() and read_json(mark) != fingerprint:
+        before = read_json(mark) if mark.is_file() else fingerprint
+        if before.get("base_hash") != fingerprint["base_hash"]:
+            raise OptionError(
+                "base",
+                f"other weights than those that the run in {folder} was started on",
+                "a run is resumed on the base it was started on",
+                "restore the base, or choose another output_name",
+            )
+        if before != fingerprint:
             raise OptionError(
                 "data.root",
                 f"other chips, captions or features than those of the run in {folder}",

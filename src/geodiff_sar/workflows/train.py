@@ -26,7 +26,7 @@ from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.data.splits import split_samples
 from geodiff_sar.model.adapter import AdapterRecord, save_adapter
-from geodiff_sar.model.base import BaseModel, load_base
+from geodiff_sar.model.base import BaseModel, base_hash, load_base
 from geodiff_sar.model.lora import LoraOptions, add_lora
 from geodiff_sar.training.adapter_task import AdapterTask, DatasetSource
 from geodiff_sar.training.ema import EmaOptions, WeightAverage
@@ -93,7 +93,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision)
     samples = read_samples(Path(config.data.root), config.data.layout, _optional_path(config.data.pointcloud_dir))
     training, validation = split_samples(samples, config.data.split)
-    fingerprint = data_fingerprint(training, validation)
+    fingerprint = {"base_hash": base_hash(config.base), **data_fingerprint(training, validation)}
     folder = Path(config.output_dir) / config.output_name
     resume_from = claim_run_folder(folder, config, fingerprint)
     base = load_base(config.base, _base_dtype(options.precision), accelerator.device)
@@ -238,7 +238,7 @@ def _write_run_papers(
             "seed": config.train.seed,
             "steps": result.steps,
             "base": {"name": record.base, "hash": record.base_hash},
-            "data": fingerprint,
+            "data": {part: fingerprint[part] for part in ("training", "validation")},
             "files": {path.name: sha256_file(path) for path in outputs},
         },
     )
