@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow check bench wheel-test mini clean
+.PHONY: setup demo test test-slow check bench mini clean
 
 setup: $(STAMP)
 

@@ -25,6 +25,11 @@ def contact_sheet(path: Path, pictures: list[np.ndarray], labels: list[str], col
         sheet.save(temporary, format="PNG")
 
 
+def brightened(picture: np.ndarray) -> np.ndarray:
+    """Square root of grey levels 0..255, scaled to 0..255: shows clutter and shadow, which are dark in amplitude."""
+    return 255.0 * np.sqrt(np.clip(picture, 0, 255) / 255.0)
+
+
 def sweep_gif(path: Path, pictures: list[np.ndarray], milliseconds: int = 120) -> None:
     """Write grey pictures (H, W) as an endless animation."""
     frames = [Image.fromarray(picture.astype(np.uint8)) for picture in pictures]

@@ -16,7 +16,7 @@ from geodiff_sar.data.image import load_chip
 from geodiff_sar.data.scattering_centres import AIRFRAMES
 from geodiff_sar.data.simulated import SimulatedChip, simulate_chip, write_chips
 from geodiff_sar.sampling.prompts import parse_azimuths
-from geodiff_sar.sampling.sheet import contact_sheet, sweep_gif
+from geodiff_sar.sampling.sheet import brightened, contact_sheet, sweep_gif
 from geodiff_sar.workflows.demo_report import write_report
 from geodiff_sar.workflows.generate import GenerateRequest, generate_chips
 from geodiff_sar.workflows.train import TrainConfig, train
@@ -60,12 +60,12 @@ def demo(output_dir: Path, seed: int) -> str:
     turned = _generate(output_dir, folder, sweep, "sweep", ("--pc", "--ref"), seed)
     every = made["text + geometry + image"]
     labels = [f"{view.target} {format_azimuth(view.azimuth_deg)}" for view in views]
-    contact_sheet(pictures / "generated.png", every, labels, columns=len(SHOWN_AZIMUTHS))
-    contact_sheet(pictures / "simulated.png", [v.truth.amplitude for v in views], labels, columns=len(SHOWN_AZIMUTHS))
+    _sheet(pictures / "generated.png", every, labels, len(SHOWN_AZIMUTHS))
+    _sheet(pictures / "simulated.png", [v.truth.amplitude for v in views], labels, len(SHOWN_AZIMUTHS))
     first = range(0, len(views), len(SHOWN_AZIMUTHS) + 1)
-    compared = [made[name][k] for k in first for name in modes] if len(first) else []
-    contact_sheet(pictures / "conditions.png", compared, [name for _ in first for name in modes], columns=len(modes))
-    sweep_gif(pictures / "sweep.gif", turned)
+    compared = [made[name][k] for k in first for name in modes]
+    _sheet(pictures / "conditions.png", compared, [name for _ in first for name in modes], len(modes))
+    sweep_gif(pictures / "sweep.gif", [brightened(picture) for picture in turned])
     scores = {name: score(found, views) for name, found in made.items()}
     scores["simulated, other clutter"] = score(
         [_simulate(v.target, v.azimuth_deg, seed + 99).amplitude for v in views], views
@@ -93,6 +93,10 @@ def score(pictures: list[np.ndarray], views: list[DemoView]) -> dict[str, float]
         total += float(likeness[number])
     count = len(views)
     return {"azimuth": azimuth / count, "target": target / count, "correlation": total / count}
+
+
+def _sheet(path: Path, chips: list[np.ndarray], labels: list[str], columns: int) -> None:
+    contact_sheet(path, [brightened(chip) for chip in chips], labels, columns)
 
 
 def _pattern(amplitude: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ table {{ border-collapse: collapse; }} code {{ background: #eee; }}</style></hea
 <p>An adapter was trained on the embedded base model with simulated chips of four aircraft at azimuths 0, 10 ... 350
 degrees. The chips below are generated at azimuths in between (5, 50, 95 ...), each from its caption, its own point
 cloud and a reference chip of the same aircraft at a neighbouring azimuth. The radar is on the left; azimuth 0 is nose
-towards the radar.</p>
+towards the radar. All pictures on this page show the square root of the amplitude; the PNG files hold the amplitude.</p>
 <h2>Generated chips</h2><img src="{generated}" alt="generated chips, one row per aircraft">
 <h2>What the simulator shows at the same angles</h2><img src="{simulated}" alt="simulated chips">
 <h2>Under different conditions</h2><p>One view of each aircraft, with the same seed: text only, with the point cloud, with the
