@@ -124,6 +124,10 @@ def test_a_cloud_without_coordinates_is_refused_with_the_remedy():
 def test_a_cloud_too_large_is_refused():
     with pytest.raises(OptionError, match="max_points"):
         encoder(max_points=4)(*cloud(1, 5))
+    with pytest.raises(OptionError, match="at most 1000"):
+        encoder(positions="index")(*cloud(1, 1001))
+    large, _ = encoder()(*cloud(1, 3000))
+    assert bool(large.isfinite().all())
 
 
 def test_heads_must_divide_the_width():

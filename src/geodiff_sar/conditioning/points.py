@@ -12,6 +12,10 @@ from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError, OptionError
 
 
+INDEX_POSITIONS = 1000
+"""Learned positions by index where nothing else is said, as published."""
+
+
 class PointEncoderOptions(Options):
     """How a point cloud becomes a vector."""
 
@@ -25,7 +29,14 @@ class PointEncoderOptions(Options):
     coordinate_scale_m: float = Field(
         default=10.0, gt=0, description="length that one unit of the encoding stands for, m"
     )
-    max_points: int = Field(default=1024, ge=1, description="largest cloud accepted; memory grows with its square")
+    max_points: int | None = Field(
+        default=None, ge=1, description="largest cloud accepted; None: any, or 1000 with positions by index"
+    )
+
+    @property
+    def limit(self) -> int | None:
+        """Largest cloud accepted, None for any size."""
+        return INDEX_POSITIONS if self.max_points is None and self.positions == "index" else self.max_points
 
 
 class PointEncoder(nn.Module):
@@ -35,7 +46,7 @@ class PointEncoder(nn.Module):
     published code does on a set that has no order.
 
     Departures from the published encoder (one attention layer, 3,181,824 parameters at 64 and 768 with 1000 positions):
-    features are standardised, coordinates are used, padding is masked, a cloud above ``max_points`` is refused (there it
+    features are standardised, coordinates are used, padding is masked, a cloud above the limit is refused (there it
     loses its positions without a word), each layer has a feed-forward part of width 2 E, and there may be several.
 
     Args:
@@ -63,7 +74,7 @@ class PointEncoder(nn.Module):
         if options.positions == "coordinates":
             self.coordinates = nn.Linear(3 + 6 * options.fourier_bands, embed_dim, bias=False)
         elif options.positions == "index":
-            self.index = nn.Parameter(torch.randn(options.max_points, embed_dim) * 0.02)
+            self.index = nn.Parameter(torch.randn(options.limit or INDEX_POSITIONS, embed_dim) * 0.02)
         self.blocks = nn.ModuleList([_Block(embed_dim, options.heads) for _ in range(options.layers)])
 
     def set_statistics(self, mean: Float[Tensor, " feature"], std: Float[Tensor, " feature"]) -> None:
@@ -97,7 +108,7 @@ class PointEncoder(nn.Module):
 
         Raises:
             DataError: positions come from coordinates and a cloud has none.
-            OptionError: a cloud is larger than ``max_points``.
+            OptionError: a cloud is larger than the limit.
         """
         self._check(point_mask, has_coordinates)
         some = point_mask.clone()
@@ -115,11 +126,12 @@ class PointEncoder(nn.Module):
         return tokens.sum(dim=1) / point_mask.sum(dim=1, keepdim=True).clamp_min(1), tokens
 
     def _check(self, point_mask: Tensor, has_coordinates: Tensor) -> None:
-        if point_mask.shape[1] > self.options.max_points:
+        limit = self.options.limit
+        if limit is not None and point_mask.shape[1] > limit:
             raise OptionError(
                 "conditioning.points.max_points",
                 f"a cloud of {point_mask.shape[1]} points",
-                f"at most {self.options.max_points}",
+                f"at most {limit}",
                 "raise max_points, or thin the cloud",
             )
         lacking = point_mask.any(dim=1) & ~has_coordinates
