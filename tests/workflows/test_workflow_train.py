@@ -169,6 +169,20 @@ def test_missing_geometry_is_an_error_unless_allowed(tiny_base, tmp_path, capsys
     assert "null embedding is used for: 4" in capsys.readouterr().err
 
 
+def test_features_without_coordinates_need_another_kind_of_positions(tiny_base, tmp_path):
+    write_chips_root(tmp_path / "data")
+    for file in sorted((tmp_path / "data" / "3d_features").glob("*.pt"))[:2]:
+        np.save(file.with_suffix(".npy"), torch.load(file, weights_only=True)["features"].numpy())
+        file.unlink()
+    config = config_for(tmp_path / "data", tiny_base, tmp_path / "out", max_steps=1)
+    with pytest.raises(DataError, match="2 chips have none: 1, 10"):
+        train(config)
+    for kind in ("none", "index"):
+        points = config.conditioning.points.model_copy(update={"positions": kind})
+        changed = config.conditioning.model_copy(update={"points": points})
+        train(config.model_copy(update={"conditioning": changed, "output_name": kind}))
+
+
 def test_nan_names_step_and_chips(chips_root, tiny_base, tmp_path):
     config = config_for(chips_root, tiny_base, tmp_path, max_steps=50)
     wild = config.optimizer.model_copy(update={"name": "torch.optim.SGD", "lr": 1e30})

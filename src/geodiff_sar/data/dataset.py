@@ -179,9 +179,9 @@ class ChipDataset:
         std[std < 1e-6] = 1.0
         return torch.from_numpy(rows.mean(axis=0)).float(), torch.from_numpy(std).float()
 
-    def coordinates_known(self) -> bool:
-        """Whether every cloud has coordinates."""
-        return all(prior.coordinates is not None for prior in self._priors.values())
+    def without_coordinates(self) -> list[str]:
+        """Ids of the chips whose cloud has no coordinates."""
+        return [identity for identity, prior in self._priors.items() if prior.coordinates is None]
 
     def batch_plan(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
         """Batches of sample indices, each of one bucket, in an order set by (seed, epoch); repeats are honoured.

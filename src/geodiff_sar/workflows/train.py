@@ -19,7 +19,7 @@ from geodiff_sar.conditioning.stack import (
 )
 from geodiff_sar.core.config import Options, dump_toml, write_toml
 from geodiff_sar.core.console import say
-from geodiff_sar.core.errors import Interrupted, OptionError
+from geodiff_sar.core.errors import DataError, Interrupted, OptionError
 from geodiff_sar.core.files import atomic_write_text, sha256_file, write_json
 from geodiff_sar.data.dataset import ChipDataset, DataOptions
 from geodiff_sar.data.readers import read_samples
@@ -201,9 +201,21 @@ def build_conditioning(config: TrainConfig, base: BaseModel, dataset: ChipDatase
     with torch.random.fork_rng():
         torch.manual_seed(config.train.seed)
         stack = ConditioningStack(sizes, config.conditioning, config.fusion)
+    _check_coordinates(config, dataset)
     if len(dataset.missing_geometry) < len(dataset.samples):
         stack.set_statistics(*dataset.feature_statistics())
     return stack
+
+
+def _check_coordinates(config: TrainConfig, dataset: ChipDataset) -> None:
+    lacking = dataset.without_coordinates()
+    if lacking and config.conditioning.points.positions == "coordinates":
+        raise DataError(
+            "conditioning.points.positions",
+            f'"coordinates", but the features of {len(lacking)} chips have none: {", ".join(lacking[:10])}',
+            "positions are taken from the coordinates in the feature file (.npy files hold none)",
+            'give files with coordinates, or set conditioning.points.positions = "none" or "index" (as published)',
+        )
 
 
 def _choose_trained(config: TrainConfig, base: BaseModel) -> None:
