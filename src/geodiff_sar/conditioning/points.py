@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError, OptionError
 
-
 INDEX_POSITIONS = 1000
 """Learned positions by index where nothing else is said, as published."""
 
