@@ -153,20 +153,31 @@ def test_fusion_scale(make_stack, make_condition):
 
 
 def test_drop_rates_and_independence(make_stack, make_condition):
-    stack = make_stack(geometry_dropout=0.3, image_dropout=0.5, pose_dropout=0.2)
+    stack = make_stack(joint_dropout=0.0, geometry_dropout=0.3, image_dropout=0.5, pose_dropout=0.2)
     many = make_condition(batch=4000, points=1)
-    dropped = stack.drop(many, torch.Generator().manual_seed(0))
+    dropped = stack.drop(many, generator=torch.Generator().manual_seed(0))
     shares = [float(part.float().mean()) for part in (dropped.has_geometry, dropped.has_image, dropped.has_azimuth)]
     assert shares == pytest.approx([0.7, 0.5, 0.8], abs=0.03)
     assert torch.equal(dropped.has_azimuth, dropped.has_depression)
     both = (dropped.has_geometry & dropped.has_image).float().mean()
     assert float(both) == pytest.approx(0.35, abs=0.03)
-    again = stack.drop(many, torch.Generator().manual_seed(0))
+    again = stack.drop(many, generator=torch.Generator().manual_seed(0))
     assert torch.equal(again.has_geometry, dropped.has_geometry)
 
 
+def test_some_chips_lose_everything_together_as_guidance_sees_them(make_stack, make_condition):
+    stack = make_stack(joint_dropout=0.25, geometry_dropout=0.0, image_dropout=0.0, pose_dropout=0.0)
+    many = make_condition(batch=2000, seed=4)
+    without_text = torch.arange(2000) % 4 == 0
+    dropped = stack.drop(many, without_text, torch.Generator().manual_seed(0))
+    assert torch.equal(dropped.has_geometry, dropped.has_image)
+    assert torch.equal(dropped.has_geometry, dropped.has_azimuth)
+    assert not dropped.has_geometry[without_text].any()
+    assert 0.7 < float(dropped.has_geometry[~without_text].float().mean()) < 0.8
+
+
 def test_drop_never_makes_an_absent_modality_present(make_stack, make_condition):
-    stack = make_stack(geometry_dropout=0.0, image_dropout=0.0, pose_dropout=0.0)
+    stack = make_stack(joint_dropout=0.0, geometry_dropout=0.0, image_dropout=0.0, pose_dropout=0.0)
     condition = make_condition(has_depression=torch.tensor([True, False, True])).without(image=True)
     dropped = stack.drop(condition)
     for name in ("has_geometry", "has_image", "has_azimuth", "has_depression"):

@@ -14,7 +14,7 @@ from support import random_condition
 
 def task_of(gate: float) -> AdapterTask:
     torch.manual_seed(0)
-    options = ConditioningOptions(geometry_dropout=0.0, image_dropout=0.0, pose_dropout=0.0)
+    options = ConditioningOptions(joint_dropout=0.0, geometry_dropout=0.0, image_dropout=0.0, pose_dropout=0.0)
     stack = ConditioningStack(ConditioningSizes(16, 16, 64, 16), options, FusionOptions(options={"dropout": 0.0}))
     assert stack.injection.gate is not None
     stack.injection.gate.data.fill_(gate)
@@ -69,7 +69,7 @@ def test_gradients_reach_every_trained_parameter():
     task, condition = task_of(gate=0.7), random_condition()
     half = torch.tensor([True, False, True])
     condition = replace(condition, has_geometry=half, has_image=half, has_azimuth=half, has_depression=half)
-    batch = Batch(["a", "b", "c"], [""] * 3, torch.randn(3, 16, 4, 4), torch.ones(3, 16, 4, 4), condition)
+    batch = Batch(["a", "b", "c"], ["x", "y", "z"], torch.randn(3, 16, 4, 4), torch.ones(3, 16, 4, 4), condition)
     loss, values = task.loss(batch)
     loss.backward()
     assert values["gate/mean"] == pytest.approx(0.7)
@@ -82,9 +82,22 @@ def test_gradients_reach_every_trained_parameter():
     assert all("lora" in n for n, p in task.transformer.named_parameters() if p.requires_grad)
 
 
+def test_a_chip_without_caption_is_trained_without_everything():
+    task, condition = task_of(gate=0.7), random_condition()
+    batch = Batch(["a", "b", "c"], [""] * 3, torch.randn(3, 16, 4, 4), torch.zeros(3, 16, 4, 4), condition)
+    other = replace(
+        batch, condition=replace(condition, features=condition.features + 1, reference=-condition.reference)
+    )
+    losses = []
+    for given in (batch, other):
+        torch.manual_seed(3)
+        losses.append(task.loss(given)[0].item())
+    assert losses[0] == losses[1]
+
+
 def test_first_gradient_opens_the_gate():
     task, condition = task_of(gate=0.0), random_condition()
-    batch = Batch(["a", "b", "c"], [""] * 3, torch.randn(3, 16, 4, 4), torch.zeros(3, 16, 4, 4), condition)
+    batch = Batch(["a", "b", "c"], ["x", "y", "z"], torch.randn(3, 16, 4, 4), torch.zeros(3, 16, 4, 4), condition)
     task.loss(batch)[0].backward()
     gate = task.conditioning.injection.gate
     assert gate is not None

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
@@ -15,7 +15,7 @@ from geodiff_sar.conditioning.points import PointEncoder, PointEncoderOptions
 from geodiff_sar.conditioning.pose import PoseEmbedding
 from geodiff_sar.core.condition import Condition
 from geodiff_sar.core.config import Options, parse_options
-from geodiff_sar.core.errors import DataError
+from geodiff_sar.core.errors import DataError, OptionError
 
 
 class ConditioningOptions(Options):
@@ -25,6 +25,9 @@ class ConditioningOptions(Options):
         default=None, ge=8, description="width of the modality embeddings; None: the base's, 768 for SD3.5"
     )
     residual: bool = Field(default=True, description="zero-initialised gate; false: the published formula without it")
+    joint_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="share of chips trained with all three absent, as guidance sees them"
+    )
     geometry_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without geometry")
     image_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without reference")
     pose_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without pose")
@@ -130,17 +133,27 @@ class ConditioningStack(nn.Module):
                 "point cloud", "no point", "a cloud that is present has at least one point", "mark geometry as absent"
             )
 
-    def drop(self, condition: Condition, generator: torch.Generator | None = None) -> Condition:
+    def drop(
+        self,
+        condition: Condition,
+        without_text: Bool[Tensor, " batch"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Condition:
         """Modality dropout for training: each modality of each chip is made absent with its own probability.
 
-        Azimuth and depression are dropped together. The draws come from the CPU generator given, else from torch's.
+        With ``joint_dropout``, and wherever the caption was dropped, all of them are absent: that is what the text branch
+        and the negative branch of the guidance evaluate. Azimuth and depression are dropped together. The draws come from
+        the CPU generator given, else from torch's.
         """
+        options = self.options
+        together = torch.rand(condition.batch_size, generator=generator) >= options.joint_dropout
+        if without_text is not None:
+            together = together & ~without_text.cpu()
 
         def keep(present: Tensor, rate: float) -> Tensor:
             drawn = torch.rand(len(present), generator=generator)
-            return present & (drawn >= rate).to(present.device)
+            return present & ((drawn >= rate) & together).to(present.device)
 
-        options = self.options
         posed = keep(torch.ones_like(condition.has_azimuth), options.pose_dropout)
         return replace(
             condition,
@@ -171,10 +184,16 @@ class ConditioningStack(nn.Module):
         }
 
     @classmethod
-    def from_header(cls, header: dict[str, Any]) -> "ConditioningStack":
-        """The stack that ``header`` describes, with untrained weights; a malformed header is an OptionError."""
-        parsed = parse_options(StackHeader, header, "conditioning header")
-        return cls(parsed.sizes, parsed.conditioning, parsed.fusion)
+    def from_header(cls, header: dict[str, Any], source: str = "conditioning header") -> "ConditioningStack":
+        """The stack that ``header`` describes, with untrained weights; a malformed header is an OptionError that names
+        ``source``."""
+        parsed = parse_options(StackHeader, header, source)
+        try:
+            return cls(parsed.sizes, parsed.conditioning, parsed.fusion)
+        except OptionError as error:
+            raise OptionError(
+                source, f"{error.subject}: {error.found}", error.rule, "copy the record of the training run again"
+            ) from error
 
 
 def default_embed_dim(pooled_dim: int) -> int:

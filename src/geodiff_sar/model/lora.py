@@ -73,6 +73,14 @@ def add_lora(transformer: SD3Transformer2DModel, options: LoraOptions, seed: int
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         transformer.add_adapter(config)
+    float_trained(transformer)
+
+
+def float_trained(module: torch.nn.Module) -> None:
+    """Trainable parameters in float32, whatever the rest is in: small updates vanish in half precision."""
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def lora_state_dict(transformer: SD3Transformer2DModel) -> dict[str, Tensor]:

@@ -72,7 +72,8 @@ class AdapterTask(Task[Batch]):
         noise = torch.randn(batch.mean.shape)
         latents = batch.mean + batch.std * torch.randn(batch.std.shape)
         u = sample_u(len(latents), self.objective)
-        condition = self.conditioning.drop(batch.condition)
+        without_text = torch.tensor([caption == "" for caption in batch.captions])
+        condition = self.conditioning.drop(batch.condition, without_text)
         losses, values = self.losses(condition, latents, noise, u)
         return losses.mean(), {**values, **self.conditioning.gate_summary()}
 

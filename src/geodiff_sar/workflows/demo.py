@@ -43,12 +43,13 @@ def demo(output_dir: Path, seed: int) -> str:
 
     Azimuths that are generated lie between those trained on (multiples of 10 degrees), so no chip can be a copy.
     """
-    chips = _data(output_dir, seed)
+    _write_data(output_dir, seed)
     say("1/3 simulated chips and point clouds are ready")
     folder = train(_train_config(output_dir, seed))
     say("2/3 the adapter is trained")
-    views = _views(output_dir, chips, seed, SHOWN_AZIMUTHS)
-    sweep = _views(output_dir, chips, seed, SWEEP_AZIMUTHS)[: len(SWEEP_AZIMUTHS)]
+    targets = list(AIRFRAMES)
+    views = _views(output_dir, seed, SHOWN_AZIMUTHS, targets)
+    sweep = _views(output_dir, seed, SWEEP_AZIMUTHS, targets[:1])
     pictures = output_dir / "pictures"
     modes = {
         "text": ("--no-3d-fusion",),
@@ -110,17 +111,18 @@ def _simulate(target: str, azimuth_deg: float, seed: int) -> SimulatedChip:
     return simulate_chip(target, Pose(azimuth_deg, DEPRESSION_DEG), "Ku", "HH", "High", seed)
 
 
-def _data(output_dir: Path, seed: int) -> list[SimulatedChip]:
+def _write_data(output_dir: Path, seed: int) -> None:
+    """Write the training chips, unless they are there from before."""
+    mark, state = output_dir / "data" / "seed.json", {"seed": seed, "poses": sha256_json(TRAINING_AZIMUTHS)}
+    if mark.is_file() and read_json(mark) == state:
+        return
     chips = [
         _simulate(target, azimuth, seed + 1000 * number + int(azimuth))
         for number, target in enumerate(AIRFRAMES)
         for azimuth in TRAINING_AZIMUTHS
     ]
-    mark, state = output_dir / "data" / "seed.json", {"seed": seed, "poses": sha256_json(TRAINING_AZIMUTHS)}
-    if not mark.is_file() or read_json(mark) != state:
-        write_chips(output_dir / "data", chips)
-        write_json(mark, state)
-    return chips
+    write_chips(output_dir / "data", chips)
+    write_json(mark, state)
 
 
 def _train_config(output_dir: Path, seed: int) -> TrainConfig:
@@ -137,9 +139,9 @@ def _train_config(output_dir: Path, seed: int) -> TrainConfig:
     )
 
 
-def _views(output_dir: Path, chips: list[SimulatedChip], seed: int, azimuths: list[float]) -> list[DemoView]:
+def _views(output_dir: Path, seed: int, azimuths: list[float], targets: list[str]) -> list[DemoView]:
     views = []
-    for number, target in enumerate(AIRFRAMES):
+    for number, target in enumerate(targets):
         for azimuth in azimuths:
             truth = _simulate(target, azimuth, seed + 7)
             cloud = output_dir / "priors" / f"{target.replace(' ', '_')}_{format_azimuth(azimuth)}.safetensors"

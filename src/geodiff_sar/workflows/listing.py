@@ -1,8 +1,9 @@
 """What there is to choose from, as text."""
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.core.registry import Registry
@@ -37,10 +38,7 @@ def _fusion() -> str:
     for name in FUSIONS.names():
         method = FUSIONS.get(name)
         module = __import__(method.__module__, fromlist=["x"])
-        options = [
-            f"    {key} = {field.get_default(call_default_factory=True)!r}  {field.description or ''}"
-            for key, field in method.Options.model_fields.items()
-        ]
+        options = [f"    {line}" for line in _keys(method.Options, "")]
         blocks.append("\n".join([f"{name:20s} {(module.__doc__ or '').strip()}", *options]))
     return "\n".join(blocks)
 
@@ -89,5 +87,19 @@ def _keys(model: type[BaseModel], prefix: str) -> list[str]:
             lines += _keys(kind, f"{prefix}{key}.")
         else:
             default = field.get_default(call_default_factory=True)  # pyright: ignore
-            lines.append(f"{prefix}{key} = {default!r}  {field.description or ''}")
+            lines.append(f"{prefix}{key} = {default!r}  {field.description or ''}{_range(field)}")
     return lines
+
+
+def _range(field: FieldInfo) -> str:
+    """Bounds and choices of a field, in brackets; nothing where there are none."""
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    bounds = [f"{signs[k]} {getattr(rule, k)}" for rule in field.metadata for k in signs if hasattr(rule, k)]
+    choices = [choice for part in (field.annotation, *get_args(field.annotation)) for choice in _choices(part)]
+    rules = [", ".join(bounds), ", ".join(repr(choice) for choice in choices)]
+    found = "; ".join(rule for rule in rules if rule)
+    return f"  [{found}]" if found else ""
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()

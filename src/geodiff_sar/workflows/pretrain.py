@@ -12,7 +12,7 @@ from torch import nn
 
 from geodiff_sar.core.config import Options, write_toml
 from geodiff_sar.core.console import progress_bar, say
-from geodiff_sar.core.errors import DataError, Interrupted
+from geodiff_sar.core.errors import DataError, Interrupted, OptionError
 from geodiff_sar.core.files import atomic_directory, read_json, sha256_bytes, sha256_json, write_json
 from geodiff_sar.data.buckets import fit_to_bucket
 from geodiff_sar.data.cache import TensorCache
@@ -46,8 +46,8 @@ def pretrain(options: PretrainOptions) -> Path:
     quiet_libraries()
     folder = Path(options.output_dir)
     work = folder / "work"
-    _claim(work, options)
     chips, captions, ids = _load_chips(options)
+    _claim(folder, options, sha256_json([str(c) for c in captions]) + sha256_bytes(*(c.tobytes() for c in chips)))
     text = _train_text(options, work, captions)
     codec = _train_vae(options, work, chips, ids)
     data = _encode(work, chips, [str(caption) for caption in captions], ids, text, codec)
@@ -62,22 +62,36 @@ def pretrain(options: PretrainOptions) -> Path:
     return folder
 
 
-def _claim(work: Path, options: Options) -> None:
-    """The work folder belongs to one configuration; another one is refused."""
-    mark, digest = work / "configuration.json", sha256_json(options.model_dump(mode="json"))
-    if mark.is_file() and read_json(mark)["sha256"] != digest:
+def _claim(folder: Path, options: Options, data: str) -> None:
+    """The folder belongs to one configuration and one data set; anything else that is in it is left alone."""
+    work = folder / "work"
+    mark, claim = work / "configuration.json", {"sha256": sha256_json(options.model_dump(mode="json")), "data": data}
+    if not mark.is_file() and folder.is_dir() and any(folder.iterdir()):
+        raise OptionError(
+            "output_dir", f"{folder} exists and holds no pre-training run", "a new folder", "choose another output_dir"
+        )
+    before = read_json(mark) if mark.is_file() else claim
+    if before != claim:
+        what = "configuration" if before["sha256"] != claim["sha256"] else "data set"
         raise DataError(
             work,
-            "holds the checkpoints of another configuration",
-            "a pre-training run keeps its configuration",
-            "restore the configuration, or choose another output_dir",
+            f"holds the checkpoints of another {what}",
+            "a pre-training run keeps its configuration and its chips",
+            "restore them, or choose another output_dir",
         )
-    write_json(mark, {"sha256": digest})
+    write_json(mark, claim)
     write_toml(work / "config.toml", options)
 
 
 def _load_chips(options: PretrainOptions) -> tuple[list[np.ndarray], list[Caption], list[str]]:
     width, height = options.resolution
+    grain = 2 ** (len(options.vae.block_out_channels) - 1) * options.transformer.patch_size
+    if width % grain or height % grain:
+        raise OptionError("resolution", f"{width}, {height}", f"sides are multiples of {grain}", "round them")
+    if options.train_vae.crop > min(width, height):
+        raise OptionError(
+            "train_vae.crop", str(options.train_vae.crop), f"at most {min(width, height)}, the shorter side", "lower it"
+        )
     if options.data_root is None:
         simulated = options.simulated
         say(f"simulating {simulated.count} chips")
@@ -173,7 +187,7 @@ def _train(
         )
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision)
+    accelerator = Accelerator(cpu=True)
     log = (folder.parent / f"{folder.name}.jsonl").open("a", encoding="utf-8")
 
     def write_log(step: int, values: dict[str, float]) -> None:

@@ -1,6 +1,6 @@
 """Sizes of a small base model and how each of its parts is trained; the defaults are those of ``mini``."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.data.remap import AmplitudeRemap
@@ -51,7 +51,20 @@ class TransformerSizes(Options):
     max_grid: int = Field(default=48, ge=4, description="largest picture side in patches")
 
 
-class TextStageOptions(LoopOptions):
+class StageOptions(LoopOptions):
+    """Length and pace of one stage. Stages run in float32 on the CPU, without previews or validation."""
+
+    @model_validator(mode="after")
+    def _only_what_is_read(self) -> "StageOptions":
+        unused = ("max_epochs", "precision", "device", "gradient_checkpointing")
+        fixed = [name for name in LoopOptions.model_fields if name in unused or "preview" in name or "validate" in name]
+        changed = [name for name in fixed if getattr(self, name) != LoopOptions.model_fields[name].default]
+        if changed:
+            raise ValueError(f"pre-training does not use {', '.join(changed)}; leave it out")
+        return self
+
+
+class TextStageOptions(StageOptions):
     """How the text encoders are trained; see pretrain/text_stage.py."""
 
     max_steps: int | None = Field(default=2500, ge=1)
@@ -60,7 +73,7 @@ class TextStageOptions(LoopOptions):
     checkpoint_every_steps: int | None = Field(default=500, ge=1)
 
 
-class VaeStageOptions(LoopOptions):
+class VaeStageOptions(StageOptions):
     """How the autoencoder is trained; see pretrain/vae_stage.py."""
 
     max_steps: int | None = Field(default=5000, ge=1)
@@ -72,7 +85,7 @@ class VaeStageOptions(LoopOptions):
     checkpoint_every_steps: int | None = Field(default=250, ge=1)
 
 
-class TransformerStageOptions(LoopOptions):
+class TransformerStageOptions(StageOptions):
     """How the transformer is trained from scratch."""
 
     max_steps: int | None = Field(default=4000, ge=1)
