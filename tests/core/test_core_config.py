@@ -1,7 +1,9 @@
+from typing import ClassVar
+
 import pytest
 from pydantic import Field
 
-from geodiff_sar.core.config import Options, apply_overrides, dump_toml, load_options, parse_options
+from geodiff_sar.core.config import Options, PlainName, apply_overrides, dump_toml, load_options, parse_options
 from geodiff_sar.core.errors import FileError, OptionError
 
 
@@ -54,3 +56,24 @@ def test_unreadable_files(tmp_path):
 def test_malformed_override(text):
     with pytest.raises(OptionError, match="--set"):
         apply_overrides({}, [text])
+
+
+class Named(Options):
+    remedy: ClassVar[str] = "see the list"
+
+    name: PlainName
+
+
+def test_messages_name_their_source_and_remedy(tmp_path):
+    (tmp_path / "a.toml").write_text("")
+    with pytest.raises(OptionError, match=r"(?s)a\.toml with --set: .*see the list") as error:
+        load_options(Named, tmp_path / "a.toml", ["name=a/b"])
+    assert "plain name" in str(error.value)
+    with pytest.raises(OptionError, match="the key 'name' is missing"):
+        parse_options(Named, {}, "x")
+
+
+@pytest.mark.parametrize("name", ["../x", "..", "a/b", "a\\b", "", "/abs", "a\nb"])
+def test_plain_names_lead_nowhere_else(name):
+    with pytest.raises(OptionError, match="plain name"):
+        parse_options(Named, {"name": name}, "x")

@@ -1,8 +1,12 @@
+import json
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file as save_safetensors
+from safetensors.torch import save_file as save_torch
 
 from geodiff_sar.core.errors import DataError, FileError
 from geodiff_sar.data.features import find_features, load_features, save_features
@@ -97,6 +101,70 @@ def test_pickles_are_never_executed(tmp_path):
         with pytest.raises(FileError, match="pickle"):
             load_features(tmp_path / name)
     assert not mark.exists()
+
+
+def _odd_pt(content):
+    return lambda path: torch.save(content, path)
+
+
+def _odd_header(**header):
+    def write(path):
+        save_safetensors({"features": np.ones((5, 64), np.float32)}, path, {"geodiff_sar": json.dumps(header)})
+
+    return write
+
+
+def _zip_of_text(name):
+    def write(path):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, "no array")
+
+    return write
+
+
+GOOD = torch.ones(5, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "words"),
+    [
+        ("metadata.pt", _odd_pt({"features": GOOD, "metadata": [1]}), "'metadata' is a list"),
+        ("sparse.pt", _odd_pt(GOOD.to_sparse()), "layout"),
+        ("complex.pt", _odd_pt({"features": GOOD.to(torch.complex64)}), "complex64"),
+        ("bool.pt", _odd_pt({"features": GOOD.bool()}), "bool"),
+        ("list.pt", _odd_pt({"features": GOOD, "coordinates": [[0.0, 0.0, 0.0]] * 5}), "holds a list"),
+        ("shape.pt", _odd_pt({"features": GOOD, "coordinates": torch.ones(5, 2)}), r"shape \(5, 2\)"),
+        ("large.pt", _odd_pt(torch.full((5, 64), 1e300, dtype=torch.float64)), "infinite"),
+        ("text.npz", _zip_of_text("readme.txt"), "no arrays"),
+        ("features.npz", _zip_of_text("features.npy"), "no arrays"),
+        ("keys.safetensors", _odd_header(pose={"x": 1}), "'pose' is"),
+        ("angle.safetensors", _odd_header(pose={"azimuth_deg": 400.0}), "400.0 degrees"),
+        ("kind.safetensors", _odd_header(pose=7), "'pose' is a int"),
+        ("radar.safetensors", _odd_header(radar={"center_frequency_hz": "x"}), "'radar' is"),
+        ("provenance.safetensors", _odd_header(provenance=[1]), "'provenance' is a list"),
+    ],
+)
+def test_odd_files_are_named(tmp_path, name, write, words):
+    write(tmp_path / name)
+    with pytest.raises((FileError, DataError), match=words) as error:
+        load_features(tmp_path / name)
+    assert name in str(error.value)
+
+
+def test_number_formats_that_numpy_lacks(tmp_path):
+    torch.save(GOOD.bfloat16().requires_grad_(), tmp_path / "a.pt")
+    torch.save({"features": GOOD.long(), "metadata": None}, tmp_path / "b.pt")
+    save_torch({"features": GOOD.bfloat16()}, tmp_path / "c.safetensors")
+    for name in ("a.pt", "b.pt", "c.safetensors"):
+        assert np.array_equal(load_features(tmp_path / name).features, np.ones((5, 64), np.float32))
+
+
+def test_maps_have_channels(tmp_path):
+    save_safetensors(
+        {"features": np.ones((5, 64), np.float32), "maps": np.ones((4, 4), np.float32)}, tmp_path / "a.safetensors"
+    )
+    with pytest.raises(DataError, match=r"maps of shape \(4, 4\)"):
+        load_features(tmp_path / "a.safetensors")
 
 
 def test_latents_beside_features_are_passed_over(tmp_path):

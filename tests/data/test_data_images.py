@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from geodiff_sar.core.errors import DataError, FileError, OptionError
-from geodiff_sar.data.buckets import check_grain, choose_bucket, fit_to_bucket, make_buckets
+from geodiff_sar.data.buckets import BucketOptions, check_grain, choose_bucket, fit_to_bucket, make_buckets
 from geodiff_sar.data.image import load_chip, to_grey8
 from geodiff_sar.data.remap import AmplitudeRemap
 
@@ -72,3 +72,19 @@ def test_what_is_not_a_chip(tmp_path):
     Image.fromarray(colour).save(tmp_path / "colour.png")
     with pytest.raises(DataError, match="colour"):
         load_chip(tmp_path / "colour.png")
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "1 pixels are NaN"), (-1.0, "least pixel is -1")])
+def test_amplitudes_are_finite_and_not_negative(tmp_path, value, words):
+    chip = np.ones((8, 8), np.float32)
+    chip[2, 3] = value
+    Image.fromarray(chip).save(tmp_path / "a.tiff")
+    with pytest.raises(DataError, match=words) as error:
+        load_chip(tmp_path / "a.tiff")
+    assert "a.tiff" in str(error.value)
+
+
+def test_impossible_buckets():
+    for wrong in ({"resolution": [0, 0]}, {"resolution": [-32, 32]}, {"min_bucket_reso": 64, "max_bucket_reso": 32}):
+        with pytest.raises(ValueError, match=r"greater than or equal to 8|above max_bucket_reso"):
+            BucketOptions.model_validate(wrong)

@@ -138,3 +138,41 @@ def test_published_sample():
     assert len(samples) == 10
     assert {s.caption.target for s in samples} == {"Cessna 208", "King Air 350i", "Kodiak 100", "Pilatus PC 12"}
     assert all(s.prior_path is not None and s.prior_path.suffix == ".pt" for s in samples)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("file_name,text\na.png,SAR image,A,Ku-band,High\n", r"metadata\.csv:2: 3 cells more than columns"),
+        ('file_name,text\n"a.png\n', "is not CSV"),
+        ("file_name,target,band,resolution,polarisation\na.png,A,Ku,High,HH\n", "polarisation but no azimuth"),
+        ("file_name,target,band,resolution,azimuth\na.png,A,Ku,High,nan\n", "azimuth is 'nan'"),
+        ("file_name,target,band,resolution,azimuth,depression\na.png,A,Ku,High,1,95\n", r"csv:2: depression is 95"),
+        ("file_name,target,band,resolution,repeats\na.png,A,Ku,High,0\n", "repeats is '0'"),
+        ("file_name,target,band,resolution,repeats\na.png,A,Ku,High,1.5\n", "repeats is '1.5'"),
+        ("file_name,target,band,resolution,id\na.png,A,Ku,High,../b\n", r"the id is '\.\./b'"),
+        ("file_name,target,band,resolution,id\na.png,A,Ku,High,/etc/b\n", "the id is '/etc/b'"),
+        ("file_name,target,band,resolution,id\na.png,A,Ku,High,b\\c\n", "the id is"),
+        ("file_name,target,band,resolution\na.png,A\x01,Ku,High\n", "control characters"),
+        ("file_name,target,band,resolution,id\na.png,A,Ku,High,x\nb.png,A,Ku,High,x\n", r"a\.png and .*b\.png"),
+    ],
+)
+def test_cells_that_cannot_be_used(tmp_path, table, words):
+    (tmp_path / "metadata.csv").write_text(table)
+    with pytest.raises(DataError, match=words):
+        read_samples(tmp_path)
+
+
+def test_json_lines_are_objects(tmp_path):
+    (tmp_path / "metadata.jsonl").write_text("[1]\n")
+    with pytest.raises(DataError, match=r"metadata\.jsonl:1: is a list"):
+        read_samples(tmp_path)
+
+
+def test_settings_of_another_split_are_refused(tmp_path):
+    for wrong in ({"targets": ["A"]}, {"validation": "targets", "targets": ["A"], "sectors": [[0, 10]]}):
+        with pytest.raises(ValueError, match="is read with validation"):
+            SplitOptions.model_validate(wrong)
+    (tmp_path / "ids.txt").write_bytes(b"\xff")
+    with pytest.raises(FileError, match="not UTF-8"):
+        split_samples([], SplitOptions(validation="list", ids=str(tmp_path / "ids.txt")))

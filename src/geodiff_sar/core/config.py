@@ -4,9 +4,9 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.core.files import atomic_write_text
@@ -20,7 +20,13 @@ import tomli_w
 
 
 class Options(BaseModel):
-    """Base of every options class: frozen, unknown keys forbidden, non-finite numbers forbidden."""
+    """Base of every options class: frozen, unknown keys forbidden, non-finite numbers forbidden.
+
+    Attributes:
+        remedy: what a message about wrong keys advises; classes that a command reads name where the keys are listed.
+    """
+
+    remedy: ClassVar[str] = "correct these keys"
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, protected_namespaces=()
@@ -28,6 +34,16 @@ class Options(BaseModel):
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def _plain_name(name: str) -> str:
+    if re.search(r"[/\\\x00-\x1f]", name) or name.strip() in ("", ".", ".."):
+        raise ValueError("must be a plain name, without folders")
+    return name
+
+
+PlainName = Annotated[str, AfterValidator(_plain_name)]
+"""A name that becomes part of a file name: nothing in it leads to another folder."""
 
 
 def parse_options(cls: type[OptionsT], data: Mapping[str, Any], source: str) -> OptionsT:
@@ -65,7 +81,9 @@ def load_options(cls: type[OptionsT], path: Path | None, overrides: Iterable[str
     is taken as a string.
     """
     data = read_toml(path) if path is not None else {}
-    return parse_options(cls, apply_overrides(data, overrides), str(path) if path is not None else "--set")
+    texts = list(overrides)
+    sources = [*([str(path)] if path is not None else []), *(["--set"] if texts else [])]
+    return parse_options(cls, apply_overrides(data, texts), " with ".join(sources) or "options")
 
 
 def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -116,20 +134,28 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _option_error(cls: type[BaseModel], error: ValidationError, source: str) -> OptionError:
+def _option_error(cls: type[Options], error: ValidationError, source: str) -> OptionError:
     problems = []
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"]) or cls.__name__
         if item["type"] == "extra_forbidden":
             problems.append(f"unknown key '{key}'{_suggestion(cls, item['loc'])}")
+        elif item["type"] == "missing":
+            problems.append(f"the key '{key}' is missing")
         else:
-            problems.append(f"{key} = {item['input']!r}: {item['msg']}")
+            problems.append(f"{key} = {shorten(item['input'])}: {item['msg'].removeprefix('Value error, ')}")
     return OptionError(
         source,
         "; ".join(problems),
         "every key is known and every value within its range",
-        "correct these keys; `geodiff-sar list options` prints all of them with their ranges",
+        cls.remedy,
     )
+
+
+def shorten(value: Any, limit: int = 160) -> str:
+    """``repr(value)`` cut to ``limit`` characters, for messages."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]} ..."
 
 
 def _suggestion(cls: type[BaseModel], location: tuple[int | str, ...]) -> str:

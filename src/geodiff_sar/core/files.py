@@ -1,5 +1,6 @@
 """Files: atomic writes, content hashes, output folders that belong to one run."""
 
+import errno
 import hashlib
 import json
 import os
@@ -14,47 +15,82 @@ from geodiff_sar.core.errors import FileError
 
 
 @contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn a refusal of the operating system (no right to write, a file in place of a folder, disk full) into a FileError."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(
+            path,
+            f"cannot be written ({error.strerror or error})",
+            "a place where files can be written",
+            "choose another folder, or see to its permissions and free space",
+        ) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and those above it; a FileError where that is impossible."""
+    with _writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def require_writable(folder: Path) -> None:
+    """Make sure, without creating anything, that files could be written into ``folder`` once it is created."""
+    above = folder.absolute()
+    while not above.exists():
+        above = above.parent
+    with _writing(folder):
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{above} is a file")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, f"no permission to write in {above}")
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that is renamed to ``path`` when the block ends without an error.
 
     A killed run leaves at most a file whose name starts with ``.tmp-``, never a half-written ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    make_folder(path.parent)
+    with _writing(path):
+        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``path`` that takes the place of ``path`` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
-    try:
-        yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o777 & ~mask)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
-            os.replace(path, old / "old")
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)
+    make_folder(path.parent)
+    with _writing(path):
+        temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
+        try:
+            yield temporary
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o777 & ~mask)
+            if path.exists():
+                old = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
+                os.replace(path, old / "old")
+                os.replace(temporary, path)
+                shutil.rmtree(old)
+            else:
+                os.replace(temporary, path)
+        finally:
+            if temporary.exists():
+                shutil.rmtree(temporary)
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:
@@ -81,6 +117,18 @@ def read_json(path: Path) -> Any:
         raise FileError(path, "no such file", "a JSON file", "check the path") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise FileError(path, f"cannot be read as JSON ({error})", "a JSON file", "write the file again") from None
+
+
+def read_text(path: Path, what: str, remedy: str = "check the path") -> str:
+    """Text of a UTF-8 file (a byte-order mark is accepted); a FileError names ``what`` could not be read."""
+    if not path.is_file():
+        raise FileError(path, "no such file", what, remedy)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(path, f"is not UTF-8 text ({error})", f"{what}, as UTF-8 text", "save it as UTF-8") from error
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error})", what, "see to its permissions") from error
 
 
 def sha256_bytes(*parts: bytes) -> str:

@@ -113,6 +113,8 @@ class GeometryPrior:
                 "coordinates have shape (N, 3)",
                 "write one coordinate row per feature row, or none at all",
             )
+        if self.maps is not None and self.maps.ndim != 3:
+            raise DataError(name, f"maps of shape {self.maps.shape}", "shape (C, H, W)", "write one map per channel")
         for part in ("features", "coordinates", "maps"):
             array = getattr(self, part)
             if array is not None and not np.isfinite(array).all():

@@ -1,9 +1,11 @@
 """Aspect-ratio buckets: picture sizes of one area, and fitting a chip to one of them."""
 
+from typing import Annotated
+
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import OptionError
@@ -12,7 +14,7 @@ from geodiff_sar.core.errors import OptionError
 class BucketOptions(Options):
     """Sizes that training pictures are fitted to."""
 
-    resolution: tuple[int, int] | None = Field(
+    resolution: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None = Field(
         default=None, description="width, height in pixels; None: the base's own"
     )
     enable_bucket: bool = Field(
@@ -23,6 +25,12 @@ class BucketOptions(Options):
     bucket_reso_steps: int = Field(
         default=16, ge=1, description="sides are multiples of this; itself one of the base's grain"
     )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "BucketOptions":
+        if self.min_bucket_reso > self.max_bucket_reso:
+            raise ValueError(f"min_bucket_reso is above max_bucket_reso = {self.max_bucket_reso}")
+        return self
 
 
 def make_buckets(resolution: tuple[int, int], shortest: int, longest: int, step: int) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.types import POLARISATIONS
 
+CAPTION_START = "SAR image,"
 GRAMMAR = "SAR image,<target>,<band>-band,<High|Low>[,<HH|HV|VH|VV>-Polarization,<azimuth degrees>]"
 
 
@@ -77,6 +78,8 @@ def parse_caption(text: str, source: str = "caption") -> Caption:
         raise fail(f"begins with {fields[0]!r}")
     if not fields[1]:
         raise fail("has an empty target")
+    if not fields[1].isprintable():
+        raise fail("has control characters in its target")
     band = re.fullmatch(r"(\w+)-band", fields[2])
     if band is None:
         raise fail(f"{fields[2]!r} is not a band")

@@ -13,7 +13,7 @@ from torch import Tensor
 from geodiff_sar.core.condition import Condition
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.console import progress_bar, warn
-from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.errors import DataError, FileError, NumericalError
 from geodiff_sar.core.files import sha256_bytes, sha256_file
 from geodiff_sar.core.types import GeometryPrior
 from geodiff_sar.data.buckets import BucketOptions, check_grain, choose_bucket, fit_to_bucket, make_buckets
@@ -138,7 +138,12 @@ class ChipDataset:
         self._latents: dict[tuple[str, tuple[int, int]], tuple[Tensor, Tensor]] = {}
 
     def prepare(self) -> None:
-        """Read and check everything, fill the caches. All mistakes in the data come up here, before training.
+        """Check, then encode."""
+        self.check()
+        self.encode()
+
+    def check(self) -> None:
+        """Read and check everything, write nothing. All mistakes in the data come up here, before training.
 
         Raises:
             FileError, DataError: as the readers; a chip without features unless ``allow_missing_geometry``.
@@ -149,18 +154,28 @@ class ChipDataset:
             warn("image_condition = 'self' shows the model the chip it is to generate; for reproduction only")
         bucket_list = self._bucket_list()
         with progress_bar() as bar:
+            line = bar.add_task("reading chips", total=len(self.samples), note="")
+            for sample in self.samples:
+                tall, wide = load_chip(sample.image_path).shape
+                self._buckets[sample.id] = choose_bucket((wide, tall), bucket_list)
+                bar.advance(line)
+
+    def encode(self) -> None:
+        """Fill the caches with latents and text embeddings; after ``check``."""
+        with progress_bar() as bar:
             line = bar.add_task("caching latents", total=len(self.samples), note="")
             for sample in self.samples:
-                amplitude = load_chip(sample.image_path)
-                size = (amplitude.shape[1], amplitude.shape[0])
-                self._buckets[sample.id] = choose_bucket(size, bucket_list)
-                self._latent(sample, self._buckets[sample.id], amplitude)
+                self._latent(sample, self._buckets[sample.id])
                 bar.advance(line)
         self.references = [self._choose_reference(sample) for sample in self.samples]
         for sample, reference in zip(self.samples, self.references, strict=True):
             if reference is not None:
                 self._latent(reference, self._buckets[sample.id])
         self._texts(sorted({"", *(self._plain(sample) for sample in self.samples)}))
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Picture sizes (width, height) that occur, after ``check``."""
+        return sorted(set(self._buckets.values()))
 
     def feature_statistics(self) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
         """Mean and standard deviation of each feature channel over all points of this part.
@@ -246,16 +261,16 @@ class ChipDataset:
                 self._priors[sample.id] = load_features(sample.prior_path, self.options.pointcloud_dim)
         if not self.missing_geometry:
             return
-        names = ", ".join(self.missing_geometry[:10]) + (" ..." if len(self.missing_geometry) > 10 else "")
         if not self.options.allow_missing_geometry:
+            names = ", ".join(self.missing_geometry[:10]) + (" ..." if len(self.missing_geometry) > 10 else "")
             raise FileError(
                 "3D feature file not found",
                 f"no point features for {len(self.missing_geometry)} of {len(self.samples)} chips: {names}",
                 "every chip has <id>.safetensors, .pt, .npy or .npz in data.pointcloud_dir",
-                "add the files, set data.pointcloud_dir, or set data.allow_missing_geometry = true "
-                "(--allow-missing-geometry) to train these chips on the learned null embedding",
+                "add the files, set data.pointcloud_dir, or give --allow-missing-geometry "
+                "(data.allow_missing_geometry = true) to train these chips on the learned null embedding",
             )
-        warn(f"no point features, the learned null embedding is used for: {names}")
+        warn(f"no point features, the learned null embedding is used for: {', '.join(self.missing_geometry)}")
 
     def _bucket_list(self) -> list[tuple[int, int]]:
         buckets = self.options.buckets
@@ -303,9 +318,7 @@ class ChipDataset:
         found = [self.cache.get(keys[caption]) for caption in captions]
         return [(entry["context"], entry["pooled"]) for entry in found if entry is not None]
 
-    def _latent(
-        self, sample: Sample, bucket: tuple[int, int], amplitude: np.ndarray | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def _latent(self, sample: Sample, bucket: tuple[int, int]) -> tuple[Tensor, Tensor]:
         known = self._latents.get((sample.id, bucket))
         if known is not None:
             return known
@@ -316,13 +329,12 @@ class ChipDataset:
             *bucket,
             self.remap.record(),
         )
-        entry = self.cache.get_or_compute(key, lambda: self._encode(sample, bucket, amplitude))
+        entry = self.cache.get_or_compute(key, lambda: self._encode(sample, bucket))
         self._latents[sample.id, bucket] = (entry["mean"], entry["std"])
         return entry["mean"], entry["std"]
 
-    def _encode(self, sample: Sample, bucket: tuple[int, int], amplitude: np.ndarray | None) -> dict[str, Tensor]:
-        amplitude = load_chip(sample.image_path) if amplitude is None else amplitude
-        fitted, original, crop = fit_to_bucket(amplitude, *bucket)
+    def _encode(self, sample: Sample, bucket: tuple[int, int]) -> dict[str, Tensor]:
+        fitted, original, crop = fit_to_bucket(load_chip(sample.image_path), *bucket)
         published = reference_cache_path(sample.image_path, original)
         if self.options.cache.read_reference and published.is_file():
             raw = read_reference_latents(
@@ -331,6 +343,10 @@ class ChipDataset:
             mean = (torch.from_numpy(raw) - self.chips.shift) * self.chips.scale
             return {"mean": mean, "std": torch.zeros_like(mean)}
         mean, std = self.chips.encode(torch.from_numpy(self.remap.to_model(fitted))[None, None])
+        if not (torch.isfinite(mean).all() and torch.isfinite(std).all()):
+            raise NumericalError(
+                sample.image_path, "its latent holds NaN or Inf", "finite latents", 'set train.precision = "no"'
+            )
         if self.options.cache.write_reference:
             generator = torch.Generator().manual_seed(0)
             raw = mean + std * torch.randn(mean.shape, generator=generator)

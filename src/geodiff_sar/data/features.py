@@ -2,19 +2,23 @@
 
 import json
 import pickle
+import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_safetensors
 
-from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.core.files import atomic_path, atomic_write_bytes, require_file
 from geodiff_sar.core.types import GeometryPrior, Pose, RadarParams
+
+T = TypeVar("T")
 
 SUFFIXES = (".safetensors", ".pt", ".npy", ".npz")
 """Order in which a sample's feature file is looked for."""
@@ -39,17 +43,17 @@ def load_features(path: Path, expected_width: int | None = 64) -> GeometryPrior:
         arrays, extra = readers[path.suffix](path)
     except pickle.UnpicklingError as error:
         raise FileError(
-            path, "holds a pickle, which is never executed", "tensors and plain values only", _SAVE
+            path, "is damaged, or holds a pickle, which is never executed", "tensors and plain values only", _SAVE
         ) from error
     except (OSError, EOFError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
         if isinstance(error, FileError | DataError):
             raise
         if "pickle" in str(error).lower():
             raise FileError(
-                path, "holds a pickle, which is never executed", "tensors and plain values only", _SAVE
+                path, "is damaged, or holds a pickle, which is never executed", "tensors and plain values only", _SAVE
             ) from error
         raise FileError(
-            path, f"cannot be read; truncated or damaged ({str(error)[:120]})", f"an intact {path.suffix} file", _AGAIN
+            path, f"cannot be read; truncated or damaged ({_reason(error)})", f"an intact {path.suffix} file", _AGAIN
         ) from error
     features = _float32(path, "features", arrays["features"])
     if features.ndim == 1:
@@ -69,9 +73,9 @@ def load_features(path: Path, expected_width: int | None = 64) -> GeometryPrior:
         features,
         None if coordinates is None else _float32(path, "coordinates", coordinates),
         None if maps is None else _float32(path, "maps", maps),
-        pose=Pose(**extra["pose"]) if extra.get("pose") else None,
-        radar=RadarParams(**extra["radar"]) if extra.get("radar") else None,
-        provenance={**extra.get("provenance", {}), "file": str(path)},
+        pose=_made(path, "pose", Pose, extra.get("pose")),
+        radar=_made(path, "radar", RadarParams, extra.get("radar")),
+        provenance={**_table(path, "provenance", extra.get("provenance")), "file": str(path)},
     )
 
 
@@ -133,18 +137,20 @@ def _holds_latents_only(path: Path) -> bool:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    with safe_open(path, framework="np") as file:
-        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        extra = json.loads((file.metadata() or {}).get("geodiff_sar", "{}"))
+    with safe_open(path, framework="pt") as file:
+        arrays = {key: _numpy(path, file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
+        extra = _table(path, "geodiff_sar", json.loads((file.metadata() or {}).get("geodiff_sar", "{}")))
     if "features" not in arrays:
         raise FileError(path, f"holds {sorted(arrays)}", "a tensor named 'features'", _AGAIN)
     return arrays, extra
 
 
 def _read_pt(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():  # torch's remarks on odd files; what is wrong with them is said below
+        warnings.simplefilter("ignore", UserWarning)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(content, torch.Tensor):
-        return {"features": content.numpy()}, {}
+        return {"features": _numpy(path, content)}, {}
     if not isinstance(content, dict):
         raise FileError(path, f"holds a {type(content).__name__}", "a tensor or a dict with 'features'", _SAVE)
     key = next((k for k in ("features", "pointcloud") if k in content), None)
@@ -153,8 +159,9 @@ def _read_pt(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     arrays = {"features": _numpy(path, content[key])}
     if content.get("coordinates") is not None:
         arrays["coordinates"] = _numpy(path, content["coordinates"])
-    known = {k: v for k, v in content.get("metadata", {}).items() if isinstance(v, str | int | float | list)}
-    label = {"text_label": content["text_label"]} if "text_label" in content else {}
+    metadata = _table(path, "metadata", content.get("metadata"))
+    known = {str(k): v for k, v in metadata.items() if isinstance(v, str | int | float | list)}
+    label = {"text_label": content["text_label"]} if isinstance(content.get("text_label"), str) else {}
     return arrays, {"provenance": {**known, **label}}
 
 
@@ -165,6 +172,9 @@ def _read_npy(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     with np.load(path, allow_pickle=False) as archive:
         arrays = {key: archive[key] for key in archive.files}
+    foreign = sorted(key for key, value in arrays.items() if not isinstance(value, np.ndarray))
+    if foreign:
+        raise FileError(path, f"holds {foreign}, which are no arrays", "arrays only", _AGAIN)
     for key in ("features", "pointcloud"):
         if key in arrays:
             return {"features": arrays[key], "coordinates": arrays.get("coordinates")}, {}
@@ -177,13 +187,41 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _numpy(path: Path, value: Any) -> np.ndarray:
     if not isinstance(value, torch.Tensor):
         raise FileError(path, f"holds a {type(value).__name__} in place of a tensor", "tensors", _SAVE)
-    return value.float().numpy()
+    if value.layout != torch.strided:
+        raise FileError(path, f"holds a tensor of layout {value.layout}", "dense tensors", _SAVE)
+    return (value.float() if value.is_floating_point() else value).detach().numpy()
 
 
 def _float32(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "fiu":
-        raise DataError(path, f"'{name}' has the type {array.dtype}", "numbers", _AGAIN)
-    return np.ascontiguousarray(array, dtype=np.float32)
+        raise DataError(path, f"'{name}' has the type {array.dtype}", "real numbers", _AGAIN)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _table(path: Path, name: str, value: Any) -> dict[Any, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise FileError(path, f"'{name}' is a {type(value).__name__}", f"'{name}' is a table of named values", _AGAIN)
+    return value or {}
+
+
+def _made(path: Path, name: str, kind: Callable[..., T], value: Any) -> T | None:
+    """An object of ``kind`` from a table in the file's header; None where the header has none."""
+    if value is None:
+        return None
+    try:
+        return kind(**_table(path, name, value))
+    except TypeError as error:
+        raise FileError(
+            path, f"'{name}' is {value} ({error})", f"the fields of {name}, with numbers", _AGAIN
+        ) from error
+    except OptionError as error:
+        raise DataError(path, f"{error.subject} is {error.found}", error.rule, error.remedy) from error
+
+
+def _reason(error: Exception) -> str:
+    """First line of a library's message, at most 120 characters."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 _AGAIN = "extract the features again, or copy the file again"

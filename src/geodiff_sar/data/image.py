@@ -19,16 +19,16 @@ def load_chip(path: Path) -> Float[np.ndarray, "height width"]:
 
     Raises:
         FileError: missing, empty, truncated or not a picture.
-        DataError: a colour picture.
+        DataError: a colour picture; an amplitude that is negative, NaN or infinite (TIFF can hold such).
     """
-    require_file(path, "chip", "check the data folder")
+    require_file(path, "picture of a chip", "check the path, or restore the file")
     try:
         with Image.open(path) as picture:
             picture.load()
             if picture.mode == "P":
                 picture = picture.convert("RGB")
             array = np.asarray(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise FileError(
             path, f"is not a readable picture ({error})", "PNG, JPEG, BMP, TIFF or WebP", "replace or remove the file"
         ) from error
@@ -42,7 +42,15 @@ def load_chip(path: Path) -> Float[np.ndarray, "height width"]:
         array = colour.mean(axis=2)
     if array.dtype == bool:
         array = array * np.float32(255)
-    return array.astype(np.float32)
+    amplitude = array.astype(np.float32)
+    if not np.isfinite(amplitude).all():
+        bad = int((~np.isfinite(amplitude)).sum())
+        raise DataError(path, f"{bad} pixels are NaN or infinite", "finite amplitudes", "make the chip again")
+    if amplitude.min() < 0:
+        raise DataError(
+            path, f"the least pixel is {amplitude.min():g}", "amplitudes are not negative", "store the magnitude"
+        )
+    return amplitude
 
 
 def to_grey8(amplitude: Float[np.ndarray, "height width"]) -> np.ndarray:

@@ -32,6 +32,13 @@ def read_reference_latents(path: Path, latent_size: tuple[int, int]) -> Float[np
     key = f"latents_{height}x{width}"
     if key not in entries:
         raise FileError(path, f"holds {sorted(entries)}", f"an entry '{key}'", "remove the file; it is computed again")
+    if not isinstance(entries[key], np.ndarray) or entries[key].shape[1:] != latent_size:
+        raise DataError(
+            path,
+            f"'{key}' has the shape {getattr(entries[key], 'shape', None)}",
+            f"(channels, {height}, {width})",
+            "remove the file; it is computed again",
+        )
     latents = entries[key].astype(np.float32)
     if not latents.any():
         raise DataError(

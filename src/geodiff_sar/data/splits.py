@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from geodiff_sar.core.config import Options
-from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.errors import DataError
+from geodiff_sar.core.files import read_text
 from geodiff_sar.data.sample import Sample
 
 
@@ -19,6 +20,15 @@ class SplitOptions(Options):
     sectors: list[tuple[float, float]] = Field(default=[], description="held-out azimuth sectors [start, end), degrees")
     targets: list[str] = Field(default=[], description="held-out targets")
     ids: list[str] | str = Field(default=[], description="held-out ids, or a text file with one id per line")
+
+    @model_validator(mode="after")
+    def _used(self) -> "SplitOptions":
+        uses = {"azimuth-sectors": "sectors", "targets": "targets", "list": "ids"}
+        unused = [name for kind, name in uses.items() if getattr(self, name) and kind != self.validation]
+        if unused:
+            kind = next(kind for kind, name in uses.items() if name == unused[0])
+            raise ValueError(f'{unused[0]} is read with validation = "{kind}" only, and this is "{self.validation}"')
+        return self
 
 
 def split_samples(samples: list[Sample], options: SplitOptions) -> tuple[list[Sample], list[Sample]]:
@@ -83,7 +93,5 @@ def _by_name(names: list[str], of: dict[str, str], option: str) -> set[str]:
 def _ids(ids: list[str] | str) -> list[str]:
     if isinstance(ids, list):
         return ids
-    path = Path(ids)
-    if not path.is_file():
-        raise FileError(path, "no such file", "data.split.ids is a list or a text file", "correct the path")
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = read_text(Path(ids), "data.split.ids is a list or a text file", "correct the path")
+    return [line.strip() for line in text.splitlines() if line.strip()]

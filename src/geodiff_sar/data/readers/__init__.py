@@ -45,6 +45,11 @@ def read_samples(root: Path, layout: str = "auto", pointcloud_dir: Path | None =
     seen: dict[str, Sample] = {}
     for sample in samples:
         if sample.id in seen:
-            raise DataError(root, f"two chips have the id {sample.id!r}", "ids are unique", "rename one of them")
+            raise DataError(
+                root,
+                f"two chips have the id {sample.id!r}: {seen[sample.id].image_path} and {sample.image_path}",
+                "ids are unique",
+                "rename one of them",
+            )
         seen[sample.id] = sample
     return sorted(samples, key=lambda sample: sample.id)

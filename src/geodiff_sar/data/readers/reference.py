@@ -4,7 +4,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.errors import DataError
+from geodiff_sar.core.files import read_text
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import parse_caption
 from geodiff_sar.data.features import find_features
@@ -64,12 +65,7 @@ def _chips(folder: Path) -> list[Path]:
 
 
 def _caption_text(path: Path) -> str:
-    if not path.is_file():
-        raise FileError(path, "no such file", "every chip has a caption file of the same stem", "write the caption")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise FileError(path, f"is not UTF-8 text ({error})", "a UTF-8 caption", "save it as UTF-8") from error
+    lines = read_text(path, "every chip has a caption file of the same stem", "write the caption").splitlines()
     if not lines or not lines[0].strip():
         raise DataError(path, "is empty", "the first line is the caption", "write the caption")
     return lines[0].strip()

@@ -1,11 +1,15 @@
 """A folder with ``metadata.csv`` or ``metadata.jsonl``: one row per chip."""
 
 import csv
+import io
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
-from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.errors import DataError, FileError, OptionError
+from geodiff_sar.core.files import read_text
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import Caption, parse_caption
 from geodiff_sar.data.features import find_features
@@ -55,25 +59,40 @@ def _table(root: Path) -> Path | None:
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError(table, f"is not UTF-8 text ({error})", "a UTF-8 file", "save it as UTF-8") from error
+    text = read_text(table, "one row per chip")
     if table.suffix == ".csv":
-        reader = csv.DictReader(text.splitlines())
-        return [
-            (line, {k: v for k, v in row.items() if v not in (None, "")}) for line, row in enumerate(reader, start=2)
-        ]
+        return _csv_rows(table, text)
     rows = []
     for line, entry in enumerate(text.splitlines(), start=1):
         if not entry.strip():
             continue
         try:
-            rows.append((line, json.loads(entry)))
+            row = json.loads(entry)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{table}:{line}", f"is not JSON ({error})", "one JSON object per line", "correct it"
             ) from None
+        if not isinstance(row, dict):
+            raise DataError(f"{table}:{line}", f"is a {type(row).__name__}", "one JSON object per line", "correct it")
+        rows.append((line, row))
+    return rows
+
+
+def _csv_rows(table: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    rows = []
+    try:
+        for row in reader:
+            if None in row:
+                raise DataError(
+                    f"{table}:{reader.line_num}",
+                    f"{len(row[None])} cells more than columns",
+                    "as many cells as the first line has columns",
+                    "put a caption, which holds commas, in double quotes",
+                )
+            rows.append((reader.line_num, {k: v for k, v in row.items() if v not in (None, "")}))
+    except csv.Error as error:
+        raise DataError(f"{table}:{reader.line_num}", f"is not CSV ({error})", "a CSV table", "correct it") from error
     return rows
 
 
@@ -92,6 +111,8 @@ def _sample(root: Path, features: Path | None, row: dict[str, Any], source: str)
         if missing:
             raise DataError(source, f"has neither text nor {', '.join(missing)}", "a caption or its fields", "add them")
         azimuth = _number(row, "azimuth", source)
+        if row.get("polarisation") is not None and azimuth is None:
+            raise DataError(source, "has a polarisation but no azimuth", "a caption has both or neither", "add it")
         text = str(
             Caption(str(row["target"]), str(row["band"]), str(row["resolution"]), row.get("polarisation"), azimuth)
         )
@@ -101,19 +122,37 @@ def _sample(root: Path, features: Path | None, row: dict[str, Any], source: str)
     depression = _number(row, "depression", source)
     if depression is not None and azimuth is None:
         raise DataError(source, "has a depression but no azimuth", "a pose begins with the azimuth", "add the azimuth")
-    pose = Pose(azimuth, depression) if azimuth is not None else None
-    identity = str(row.get("id", chip.stem))
+    try:
+        pose = Pose(azimuth, depression) if azimuth is not None else None
+    except OptionError as error:
+        raise DataError(source, f"{error.subject} is {error.found}", error.rule, error.remedy) from None
+    identity = _identity(chip.stem if row.get("id") is None else str(row["id"]), source)
     prior = root / str(row["features"]) if "features" in row else None
     if prior is None and features is not None:
         prior = find_features(features, identity)
     repeats = _number(row, "repeats", source)
+    if repeats is not None and (repeats < 1 or repeats != int(repeats)):
+        raise DataError(source, f"repeats is {row['repeats']!r}", "a whole number from 1 on", "correct or remove it")
     return Sample(identity, chip, caption, str(text), pose, prior, 1 if repeats is None else int(repeats))
+
+
+def _identity(identity: str, source: str) -> str:
+    """An id is part of the name of the chip's feature file, perhaps below a folder, and must not lead elsewhere."""
+    parts = re.split(r"[/\\]", identity)
+    if "\\" in identity or any(part.strip() in ("", ".", "..") for part in parts) or not identity.isprintable():
+        raise DataError(
+            source, f"the id is {identity!r}", "a name, or a path below the features' folder without '..'", "rename it"
+        )
+    return identity
 
 
 def _number(row: dict[str, Any], key: str, source: str) -> float | None:
     if row.get(key) in (None, ""):
         return None
     try:
-        return float(row[key])
+        value = float(row[key])
     except (TypeError, ValueError):
-        raise DataError(source, f"{key} is {row[key]!r}", "a number", "correct the value") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(source, f"{key} is {row[key]!r}", "a number", "correct the value")
+    return value
