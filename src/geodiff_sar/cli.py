@@ -50,13 +50,24 @@ def pretrain(config: Config = None, overrides: Set = None) -> None:
 
 
 @app.command()
-def train(config: Config = None, overrides: Set = None) -> None:
+def train(
+    config: Config = None,
+    overrides: Set = None,
+    allow_missing_geometry: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing-geometry",
+            help="train chips without features on the learned null embedding, as data.allow_missing_geometry = true",
+        ),
+    ] = False,
+) -> None:
     """Train an adapter: LoRA on the transformer and the conditioning modules. Goes on where it stopped."""
     from geodiff_sar.core.config import load_options
     from geodiff_sar.workflows.train import TrainConfig
     from geodiff_sar.workflows.train import train as run
 
-    typer.echo(run(load_options(TrainConfig, config, overrides or [])))
+    flags = ["data.allow_missing_geometry=true"] if allow_missing_geometry else []
+    typer.echo(run(load_options(TrainConfig, config, [*(overrides or []), *flags])))
 
 
 @app.command()

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import threading
@@ -8,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from geodiff_sar.core.errors import FileError, NumericalError
+from geodiff_sar.core.errors import FileError, NumericalError, OptionError
 from geodiff_sar.training.loop import Hooks, LoopOptions, latest_checkpoint, run_loop, steps_per_epoch, total_steps
 from geodiff_sar.training.state import checkpoints
 from geodiff_sar.training.task import BatchSource, Task
@@ -143,3 +144,50 @@ def test_unfinished_checkpoints_are_ignored_and_removed(tmp_path):
     assert latest_checkpoint(tmp_path) is None
     run(tmp_path)
     assert not (tmp_path / ".tmp-half").exists()
+
+
+@pytest.mark.parametrize(
+    ("position", "words"),
+    [
+        ({"step": -2, "epoch": 0, "index": 0}, "none of them negative"),
+        ({"step": "2", "epoch": 0, "index": 0}, "step, epoch and index"),
+        ({"step": 2}, "step, epoch and index"),
+        ([1], "step, epoch and index"),
+        ({"step": 2, "epoch": 0, "index": 99}, "batch 99 of an epoch of 5"),
+    ],
+)
+def test_a_changed_position_is_refused(tmp_path, position, words):
+    run(tmp_path, max_steps=3)
+    (tmp_path / "step-00000003" / "position.json").write_text(json.dumps(position))
+    with pytest.raises(FileError, match=words):
+        run(tmp_path, max_steps=6)
+
+
+def test_states_of_another_optimizer_are_refused(tmp_path):
+    run(tmp_path, max_steps=3)
+    path = tmp_path / "step-00000003" / "optimizer.pt"
+    states = torch.load(path, weights_only=True)
+    for wrong, words in (({"optimizer": states["optimizer"]}, "no state of schedule"), ([1], "no state of")):
+        torch.save(wrong, path)
+        with pytest.raises(FileError, match=words):
+            run(tmp_path, max_steps=6)
+    torch.save({**states, "optimizer": {}}, path)
+    with pytest.raises(FileError, match="state of the optimizer does not fit"):
+        run(tmp_path, max_steps=6)
+
+
+def test_a_pickle_in_a_checkpoint_is_never_executed(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    run(tmp_path, max_steps=3)
+    torch.save({"optimizer": Payload()}, tmp_path / "step-00000003" / "optimizer.pt")
+    with pytest.raises(FileError, match="never executed"):
+        run(tmp_path, max_steps=6)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_steps_and_epochs_together_are_refused():
+    with pytest.raises(OptionError, match="one of them says when to stop"):
+        total_steps(LoopOptions(max_steps=3, max_epochs=2), 5)

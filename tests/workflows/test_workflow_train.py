@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from geodiff_sar.core.config import write_toml
-from geodiff_sar.core.errors import DataError, FileError, NumericalError, OptionError
+from geodiff_sar.core.errors import DataError, FileError, GeodiffError, NumericalError, OptionError
 from geodiff_sar.model.adapter import load_adapter, resolve_adapter
 from geodiff_sar.model.base import load_base
 from geodiff_sar.workflows.train import TrainConfig, run_training, train
@@ -241,3 +241,110 @@ def test_published_folder_as_it_is(tiny_base, tmp_path):
     config = config_for(SHARED / "data/geodiff10", tiny_base, tmp_path, max_steps=2)
     folder = train(config.model_copy(update={"conditioning": type(config.conditioning)()}))
     assert json.loads((folder / "manifest.json").read_text())["data"]["training"]["chips"] == 10
+
+
+def call(*arguments) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "geodiff_sar", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_the_flag_for_missing_geometry(tiny_base, tmp_path):
+    write_chips_root(tmp_path / "data", count=4)
+    for number in (2, 3):
+        (tmp_path / "data" / "3d_features" / f"{number}.pt").unlink()
+    config = config_for(tmp_path / "data", tiny_base, tmp_path / "out", max_steps=1)
+    write_toml(tmp_path / "run.toml", config)
+    refused = call("train", "--config", tmp_path / "run.toml")
+    assert refused.returncode == 2
+    assert "--allow-missing-geometry" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "out").exists()
+    allowed = call("train", "--config", tmp_path / "run.toml", "--allow-missing-geometry")
+    assert allowed.returncode == 0, allowed.stderr
+    assert "the learned null embedding is used for: 2, 3" in allowed.stderr
+    assert "allow_missing_geometry = true" in (tmp_path / "out" / "run" / "config.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fusion": {"method": "sum"}}, "fusion.method"),
+        ({"optimizer": {"name": "adm"}}, "optimizer.name"),
+        ({"optimizer": {"name": ".x"}}, "optimizer.name"),
+        ({"optimizer": {"args": {"foo": 3}}}, "optimizer.args"),
+        ({"lora": {"blocks": [9]}}, "lora.blocks"),
+        ({"data": {"pointcloud_dim": 32}}, "features of width 64"),
+        ({"data": {"buckets": {"resolution": [4096, 4096]}}}, "at most 256"),
+        ({"data": {"cache": {"folder": "{file}"}}}, "cannot be written"),
+        ({"output_dir": "{file}"}, "cannot be written"),
+        ({"base": "nowhere"}, "base"),
+        ({"preview": {"prompts_file": "{prompts}", "solver": "heun"}}, "preview.solver"),
+        ({"preview": {"prompts_file": "{wide}"}}, "--width"),
+        ({"train": {"max_steps": 8, "max_epochs": 2}}, "one of them says when to stop"),
+        ({"train": {"precision": "fp16"}}, "train.precision"),
+    ],
+)
+def test_a_mistake_leaves_nothing_behind(chips_root, tiny_base, tmp_path, change, words):
+    features = chips_root / "3d_features" / "1.pt"
+    prompt = f"SAR image,A,Ku-band,High,HH-Polarization,0.0 --pc {features}"
+    files = {"file": "x", "prompts": prompt, "wide": prompt + " --w 33"}
+    for name, content in files.items():
+        (tmp_path / f"{name}.txt").write_text(content)
+    good = config_for(chips_root, tiny_base, tmp_path / "out", max_steps=1).model_dump(mode="json")
+    wrong = json.loads(json.dumps(change))
+
+    def merge(old: dict, new: dict) -> dict:
+        return {
+            **old,
+            **{k: merge(old[k], v) if isinstance(v, dict) and v.keys() <= old[k].keys() else v for k, v in new.items()},
+        }
+
+    text = json.dumps(merge(good, wrong))
+    for name in files:
+        text = text.replace("{" + name + "}", str(tmp_path / f"{name}.txt"))
+    with pytest.raises(GeodiffError, match=words):
+        train(TrainConfig.model_validate_json(text))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_start_does_not_block_the_folder(chips_root, tiny_base, tmp_path):
+    config = config_for(chips_root, tiny_base, tmp_path, max_steps=20)
+    wild = config.optimizer.model_copy(update={"name": "torch.optim.SGD", "lr": 1e30})
+    with pytest.raises(NumericalError):
+        train(
+            config.model_copy(
+                update={"optimizer": wild, "train": config.train.model_copy(update={"checkpoint_every_steps": None})}
+            )
+        )
+    assert not (tmp_path / "run" / "config.toml").exists()
+    calm = config_for(chips_root, tiny_base, tmp_path, max_steps=2)
+    assert (train(calm) / "run.safetensors").is_file()
+
+
+def test_a_failed_resume_keeps_the_run(chips_root, tiny_base, tmp_path):
+    config = config_for(chips_root, tiny_base, tmp_path, max_steps=4, checkpoint_every_steps=2)
+    folder = train(config)
+    newest = folder / "checkpoints" / "step-00000004"
+    (newest / "optimizer.pt").write_bytes((newest / "optimizer.pt").read_bytes()[:500])
+    kept = (newest / "weights.safetensors").read_bytes(), (folder / "run.safetensors").read_bytes()
+    with pytest.raises(FileError, match=r"step-00000004: cannot be read.*") as error:
+        train(config)
+    assert "delete this checkpoint folder" in str(error.value)
+    assert kept == ((newest / "weights.safetensors").read_bytes(), (folder / "run.safetensors").read_bytes())
+    for file in newest.iterdir():
+        file.unlink()
+    newest.rmdir()
+    assert run_training(config)[1].steps == 4
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there(chips_root, tiny_base, tmp_path):
+    with pytest.raises(OptionError, match=r"train\.device.*'cuda'"):
+        train(config_for(chips_root, tiny_base, tmp_path / "out", device="cuda"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".."])
+def test_the_name_of_a_run_is_no_path(name):
+    with pytest.raises(ValueError, match="plain name"):
+        TrainConfig.model_validate({"output_name": name})

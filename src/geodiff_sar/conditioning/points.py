@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError, OptionError
+from geodiff_sar.core.types import GeometryPrior
 
 INDEX_POSITIONS = 1000
 """Learned positions by index where nothing else is said, as published."""
@@ -123,6 +124,28 @@ class PointEncoder(nn.Module):
             tokens = block(tokens, some)
         tokens = torch.where(keep, tokens, 0.0)
         return tokens.sum(dim=1) / point_mask.sum(dim=1, keepdim=True).clamp_min(1), tokens
+
+    def check_prior(self, prior: GeometryPrior) -> None:
+        """Make sure that this encoder can take a cloud; the message names its file.
+
+        Raises:
+            DataError: no coordinates where positions come from them, or more points than the limit.
+        """
+        name, limit = str(prior.provenance.get("file", "point features")), self.options.limit
+        if self.options.positions == "coordinates" and prior.coordinates is None:
+            raise DataError(
+                name,
+                "holds no coordinates (.npy files and bare tensors never do)",
+                "this adapter takes the positions of the points from their coordinates",
+                "give a file with coordinates",
+            )
+        if limit is not None and prior.num_points > limit:
+            raise DataError(
+                name,
+                f"{prior.num_points} points",
+                f"at most {limit} (conditioning.points.max_points of the training)",
+                "thin the cloud",
+            )
 
     def _check(self, point_mask: Tensor, has_coordinates: Tensor) -> None:
         limit = self.options.limit

@@ -75,6 +75,11 @@ class BaseModel:
     settings: BaseSettings
     hash: str
 
+    @property
+    def largest_side(self) -> int:
+        """Longest side of a picture, in pixels, that the transformer has positions for."""
+        return int(self.transformer.config["pos_embed_max_size"]) * self.vae.grain
+
 
 def base_folder(name: str) -> Path:
     """Folder of the base called ``name``: an embedded name or a path to a folder in diffusers' layout."""

@@ -158,7 +158,8 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         settings = self.base.settings
         width, height = width or settings.resolution[0], height or settings.resolution[1]
         guidance = guidance or GuidanceOptions(guidance_scale=settings.guidance_scale)  # pyright: ignore
-        self._check(width, height, steps, guidance)
+        for request in requests:
+            self.check(request, width, height, steps, solver, guidance)
         shape = (self.base.vae.latent_channels, height // self.base.vae.reduction, width // self.base.vae.reduction)
         texts = self._texts(requests, guidance.branches, shape, (width, height), fusion_scale)
         device = self.base.transformer.device
@@ -239,10 +240,29 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         mean, _ = self.base.vae.encode(torch.from_numpy(self.remap.to_model(fitted))[None, None])
         return mean.cpu()
 
-    def _check(self, width: int, height: int, steps: int, guidance: GuidanceOptions) -> None:
-        grain, transformer = self.base.vae.grain, self.base.transformer
-        largest = transformer.config["pos_embed_max_size"] * grain
-        for name, side in (("--width", width), ("--height", height)):
+    def check(
+        self,
+        request: ChipRequest,
+        width: int | None = None,
+        height: int | None = None,
+        steps: int = 30,
+        solver: str = "euler",
+        guidance: GuidanceOptions | None = None,
+    ) -> None:
+        """Make sure that a chip can be generated, before anything is computed; the arguments are those of a call.
+
+        Raises:
+            OptionError: impossible size, steps, solver or block number.
+            DataError: a cloud that the conditioning stack cannot take.
+        """
+        SOLVERS.get(solver)
+        if self.conditioning is not None and request.prior is not None:
+            self.conditioning.points.check_prior(request.prior)
+        guidance = guidance or GuidanceOptions()
+        settings, grain, transformer = self.base.settings, self.base.vae.grain, self.base.transformer
+        width, height = width or settings.resolution[0], height or settings.resolution[1]
+        largest = self.base.largest_side
+        for name, side in (("--width (--w)", width), ("--height (--h)", height)):
             if side % grain or not grain <= side <= largest:
                 raise OptionError(
                     name,

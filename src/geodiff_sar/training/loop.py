@@ -19,7 +19,7 @@ from torch import Tensor
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.console import console, progress_bar, say
-from geodiff_sar.core.errors import NumericalError, OptionError
+from geodiff_sar.core.errors import FileError, NumericalError, OptionError
 from geodiff_sar.core.files import atomic_directory, sha256_bytes
 from geodiff_sar.training.state import checkpoint_name, checkpoints, prune, read_state, write_state
 from geodiff_sar.training.task import BatchSource, Task
@@ -98,7 +98,14 @@ class LoopResult:
 
 
 def total_steps(options: LoopOptions, batches_per_epoch: int, processes: int = 1) -> int:
-    """Number of optimizer steps that the options ask for."""
+    """Number of optimizer steps that the options ask for; exactly one of max_steps and max_epochs says so."""
+    if options.max_steps is not None and options.max_epochs is not None:
+        raise OptionError(
+            "train",
+            f"max_steps = {options.max_steps} and max_epochs = {options.max_epochs}",
+            "one of them says when to stop",
+            "leave one of them out",
+        )
     if options.max_steps is not None:
         return options.max_steps
     if options.max_epochs is None:
@@ -154,13 +161,28 @@ def run_loop(
     step, epoch, index = 0, 0, 0
     modules = task.modules()
     if resume_from is not None:
-        states, position = read_state(resume_from, modules)
+        states, position = read_state(resume_from, modules, parts)
         for name, part in parts.items():
-            part.load_state_dict(states[name])
+            try:
+                part.load_state_dict(states[name])
+            except (ValueError, KeyError, TypeError, RuntimeError) as error:
+                raise FileError(
+                    resume_from,
+                    f"the state of the {name} does not fit ({error})",
+                    "a checkpoint is resumed with the settings that wrote it",
+                    "restore these settings, or choose another output folder",
+                ) from error
         step, epoch, index = position["step"], position["epoch"], position["index"]
         say(f"resumed from {resume_from} (step {step})")
     prune(folder, None)
     plan = source.plan(epoch)
+    if resume_from is not None and index >= len(plan):
+        raise FileError(
+            resume_from / "position.json",
+            f"stands at batch {index} of an epoch of {len(plan)}",
+            "a place within the epoch",
+            "delete this checkpoint folder; the run then resumes from the one before it",
+        )
     processes, rank = accelerator.num_processes, accelerator.process_index
     last = total_steps(options, len(plan), processes)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -1,7 +1,10 @@
 """Checkpoints: the complete state of a run in one folder, written by atomic rename, read strictly."""
 
+import json
+import pickle
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from geodiff_sar.core.errors import FileError
-from geodiff_sar.core.files import read_json, write_json
+from geodiff_sar.core.files import write_json
 
 STEP_NAME = re.compile(r"step-(\d{8})")
 
@@ -49,17 +52,43 @@ def write_state(folder: Path, modules: dict[str, nn.Module], parts: dict[str, An
     write_json(folder / "position.json", position)
 
 
-def read_state(folder: Path, modules: dict[str, nn.Module]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Load what write_state wrote; returns the state dicts of the parts and the position."""
+def read_state(
+    folder: Path, modules: dict[str, nn.Module], names: Iterable[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Load what write_state wrote; returns the state dicts of the parts, among them ``names``, and the position."""
     try:
         state = load_file(folder / "weights.safetensors")
         parts = torch.load(folder / "optimizer.pt", weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
+        position = json.loads((folder / "position.json").read_text(encoding="utf-8"))
+    except pickle.UnpicklingError as error:
         raise FileError(
-            folder, f"cannot be read ({str(error)[:200]})", "a complete checkpoint", "resume from an earlier checkpoint"
+            folder / "optimizer.pt", "is damaged, or holds a pickle, which is never executed", "tensors", _EARLIER
         ) from error
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError) as error:
+        lines = [] if isinstance(error, KeyError) else str(error).splitlines()
+        reason = (lines or ["a damaged file"])[0][:200]
+        raise FileError(folder, f"cannot be read ({reason})", "a complete checkpoint", _EARLIER) from error
+    numbers = [position.get(key) for key in ("step", "epoch", "index")] if isinstance(position, dict) else [None]
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise FileError(
+            folder / "position.json",
+            f"holds {position}",
+            "the numbers of step, epoch and index, none of them negative",
+            _EARLIER,
+        )
+    missing = sorted(set(names) - set(parts)) if isinstance(parts, dict) else list(names)
+    if missing:
+        raise FileError(
+            folder / "optimizer.pt",
+            f"holds no state of {', '.join(missing)}",
+            "the states of the optimizer and of all that belongs to it",
+            _EARLIER,
+        )
     load_trainable_state(modules, state, folder / "weights.safetensors")
-    return parts, read_json(folder / "position.json")
+    return parts, position
+
+
+_EARLIER = "delete this checkpoint folder; the run then resumes from the one before it"
 
 
 def checkpoints(folder: Path) -> list[Path]:

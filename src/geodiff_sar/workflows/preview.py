@@ -7,6 +7,7 @@ from pydantic import Field
 
 from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.config import Options
+from geodiff_sar.core.errors import OptionError
 from geodiff_sar.data.image import to_grey8
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.base import BaseModel
@@ -14,6 +15,7 @@ from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline
 from geodiff_sar.sampling.prompts import load_prompts
 from geodiff_sar.sampling.recipe import write_chip
+from geodiff_sar.sampling.solvers import SOLVERS
 from geodiff_sar.workflows.requests import build_request
 
 
@@ -46,6 +48,12 @@ class Preview:
         self.requests = [
             build_request(prompt, number, feature_width=width) for number, prompt in enumerate(self.prompts)
         ]
+        if options.solver not in SOLVERS.names():
+            raise OptionError(
+                "preview.solver", repr(options.solver), f"a solver: {', '.join(SOLVERS.names())}", "choose one"
+            )
+        for prompt, request in zip(self.prompts, self.requests, strict=True):
+            self.pipeline.check(request, prompt.width, prompt.height)
 
     @property
     def wanted(self) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from geodiff_sar.core.config import Options, read_toml, write_toml
-from geodiff_sar.core.errors import FileError, OptionError
-from geodiff_sar.core.files import read_json, sha256_file, sha256_json, write_json
+from geodiff_sar.core.errors import FileError, GeodiffError, OptionError
+from geodiff_sar.core.files import read_json, require_writable, sha256_file, sha256_json, write_json
 from geodiff_sar.data.sample import Sample
 from geodiff_sar.training.loop import latest_checkpoint
 
@@ -36,12 +36,18 @@ FREE_KEYS = (
 content is checked apart.)"""
 
 
-def claim_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any]) -> Path | None:
+LEFT_BEHIND = ("cache", "logs", "samples", "checkpoints")
+"""Folders that a run which failed before its first checkpoint leaves; they do not make a folder another run's."""
+
+
+def check_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any]) -> Path | None:
     """Make sure that ``folder`` is new or belongs to this run; returns the checkpoint to resume from, or None.
+
+    Nothing is written; see run_folder.
 
     Raises:
         OptionError: the folder belongs to a run with other settings or other data, or resume = "never" and it is not new.
-        FileError: the checkpoint named by ``resume`` does not exist.
+        FileError: the checkpoint named by ``resume`` does not exist, or nothing can be written there.
     """
     resume: str = getattr(config, "resume")  # noqa: B009
     marked, mark = folder / "config.toml", folder / "run.json"
@@ -62,7 +68,7 @@ def claim_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any])
                 "a run is resumed on the data it was started on",
                 "restore the data, or choose another output_name",
             )
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and not all(path.name in LEFT_BEHIND for path in folder.iterdir()):
         raise OptionError(
             "output_name",
             f"{folder} exists and is not a run of this tool",
@@ -83,9 +89,27 @@ def claim_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any])
             raise FileError(
                 found, "is not a checkpoint folder", "holds position.json", 'correct it, or set resume = "auto"'
             )
+    require_writable(folder)
+    return found
+
+
+@contextmanager
+def run_folder(folder: Path, config: Options, fingerprint: dict[str, Any]) -> Iterator[None]:
+    """Mark ``folder`` as this run's.
+
+    When the block ends by a user's mistake or a numerical failure before there is a checkpoint to resume from, the mark is
+    taken away again, so that a corrected run can use the folder.
+    """
+    marked, mark = folder / "config.toml", folder / "run.json"
     write_toml(marked, config)
     write_json(mark, fingerprint)
-    return found
+    try:
+        yield
+    except GeodiffError:
+        if latest_checkpoint(folder / "checkpoints") is None:
+            marked.unlink(missing_ok=True)
+            mark.unlink(missing_ok=True)
+        raise
 
 
 def data_fingerprint(training: list[Sample], validation: list[Sample]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from accelerate import Accelerator
@@ -17,16 +17,17 @@ from geodiff_sar.conditioning.stack import (
     FusionOptions,
     default_embed_dim,
 )
-from geodiff_sar.core.config import Options, dump_toml, write_toml
+from geodiff_sar.core.config import Options, PlainName, dump_toml, write_toml
 from geodiff_sar.core.console import say
 from geodiff_sar.core.errors import DataError, Interrupted, OptionError
-from geodiff_sar.core.files import atomic_write_text, sha256_file, write_json
+from geodiff_sar.core.files import atomic_write_text, require_writable, sha256_file, write_json
 from geodiff_sar.data.dataset import ChipDataset, DataOptions
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.data.splits import split_samples
 from geodiff_sar.model.adapter import AdapterRecord, save_adapter
 from geodiff_sar.model.base import BaseModel, base_hash, load_base
+from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import LoraOptions, add_lora
 from geodiff_sar.training.adapter_task import AdapterTask, DatasetSource
 from geodiff_sar.training.ema import EmaOptions, WeightAverage
@@ -36,17 +37,17 @@ from geodiff_sar.training.optimizers import OptimizerOptions, build_optimizer
 from geodiff_sar.training.schedules import ScheduleOptions, build_schedule
 from geodiff_sar.workflows.model_card import model_card
 from geodiff_sar.workflows.preview import Preview, PreviewOptions
-from geodiff_sar.workflows.run_folder import claim_run_folder, data_fingerprint, training_log
+from geodiff_sar.workflows.run_folder import check_run_folder, data_fingerprint, run_folder, training_log
 
 
 class TrainConfig(Options):
     """Everything ``geodiff-sar train`` reads; ``geodiff-sar list options`` prints it."""
 
+    remedy: ClassVar[str] = "correct these keys; `geodiff-sar list options` prints all of them"
+
     base: str = Field(default="mini", description="mini, or a folder in diffusers' layout")
     output_dir: str = Field(default="output", description="the run writes into <output_dir>/<output_name>")
-    output_name: str = Field(
-        default="geodiff", min_length=1, description="name of the run and first part of its file names"
-    )
+    output_name: PlainName = Field(default="geodiff", description="name of the run and first part of its file names")
     resume: str = Field(
         default="auto", description='"auto": from the newest checkpoint; "never"; or a checkpoint folder'
     )
@@ -90,22 +91,24 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     if config.data.root is None:
         raise OptionError("data.root", "not set", "a training run has data", "set data.root in the file or by --set")
     options = config.train
-    accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision)
+    accelerator = start_accelerator(options)
     samples = read_samples(Path(config.data.root), config.data.layout, _optional_path(config.data.pointcloud_dir))
     training, validation = split_samples(samples, config.data.split)
     fingerprint = {"base_hash": base_hash(config.base), **data_fingerprint(training, validation)}
     folder = Path(config.output_dir) / config.output_name
-    resume_from = claim_run_folder(folder, config, fingerprint)
+    resume_from = check_run_folder(folder, config, fingerprint)
     base = load_base(config.base, _base_dtype(options.precision), accelerator.device)
     remap = config.remap or base.settings.remap
     resolution = config.data.buckets.resolution or base.settings.resolution
     cache = Path(config.data.cache.folder) if config.data.cache.folder else folder / "cache"
+    require_writable(cache)
     dataset = ChipDataset(training, config.data, remap, resolution, base.vae, base.text, cache)
-    dataset.prepare()
+    dataset.check()
     held_out = None
     if validation:
         held_out = ChipDataset(validation, config.data, remap, resolution, base.vae, base.text, cache, training)
-        held_out.prepare()
+        held_out.check()
+    _check_sizes(base, dataset, held_out)
     conditioning = build_conditioning(config, base, dataset).to(accelerator.device)
     _choose_trained(config, base)
     shift = config.objective.shift or base.settings.shift
@@ -150,36 +153,40 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         with average.applied():
             return call()
 
-    say(
-        f"training '{config.output_name}': {len(training)} chips, {steps} steps "
-        f"({steps_per_epoch(options, len(source.plan(0)), accelerator.num_processes)} per epoch), "
-        f"fusion {config.fusion.method}, on {accelerator.device}"
-    )
-    with training_log(folder / "logs", enabled=accelerator.is_main_process) as log:
-        hooks = Hooks(
-            log=log.scalars,
-            validate=(lambda: averaged(lambda: task.validation_loss(held_out, options.batch_size)))
-            if held_out is not None
-            else None,
-            preview=(lambda step: averaged(lambda: log.pictures(step, preview.write(step))))
-            if preview.wanted
-            else None,
-            checkpoint=lambda path, step: averaged(
-                lambda: save_adapter(path, config.output_name, base.transformer, conditioning, record(step), dtype)
-            ),
+    with run_folder(folder, config, fingerprint):
+        dataset.encode()
+        if held_out is not None:
+            held_out.encode()
+        say(
+            f"training '{config.output_name}': {len(training)} chips, {steps} steps "
+            f"({steps_per_epoch(options, len(source.plan(0)), accelerator.num_processes)} per epoch), "
+            f"fusion {config.fusion.method}, on {accelerator.device}"
         )
-        result = run_loop(
-            task,
-            source,
-            optimizer,
-            schedule,
-            options,
-            folder / "checkpoints",
-            accelerator,
-            hooks,
-            average,
-            resume_from,
-        )
+        with training_log(folder / "logs", enabled=accelerator.is_main_process) as log:
+            hooks = Hooks(
+                log=log.scalars,
+                validate=(lambda: averaged(lambda: task.validation_loss(held_out, options.batch_size)))
+                if held_out is not None
+                else None,
+                preview=(lambda step: averaged(lambda: log.pictures(step, preview.write(step))))
+                if preview.wanted
+                else None,
+                checkpoint=lambda path, step: averaged(
+                    lambda: save_adapter(path, config.output_name, base.transformer, conditioning, record(step), dtype)
+                ),
+            )
+            result = run_loop(
+                task,
+                source,
+                optimizer,
+                schedule,
+                options,
+                folder / "checkpoints",
+                accelerator,
+                hooks,
+                average,
+                resume_from,
+            )
     if not result.finished:
         raise Interrupted(f"training stopped after step {result.steps}")
     if accelerator.is_main_process:
@@ -191,6 +198,33 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         _write_run_papers(folder, config, record(result.steps), fingerprint, result)
         say(f"the adapter is in {folder}")
     return folder, result
+
+
+def start_accelerator(options: LoopOptions) -> Accelerator:
+    """Device, precision and processes, by accelerate.
+
+    Raises:
+        OptionError: this machine lacks the device, or the device the precision.
+    """
+    wanted = choose_device(options.device, "train.device").type
+    if options.precision == "fp16" and wanted == "cpu":
+        raise OptionError("train.precision", "'fp16' on the CPU", "fp16 trains on a GPU only", 'set "no" or "bf16"')
+    accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision)
+    found = accelerator.device.type
+    if options.device not in ("auto", found):
+        raise OptionError("train.device", repr(options.device), f"accelerate chose {found}", f"set {found} or auto")
+    return accelerator
+
+
+def _check_sizes(base: BaseModel, *datasets: ChipDataset | None) -> None:
+    longest = max(max(size) for dataset in datasets if dataset is not None for size in dataset.sizes())
+    if longest > base.largest_side:
+        raise OptionError(
+            "data.buckets",
+            f"pictures of {longest} pixels",
+            f"at most {base.largest_side} for this base",
+            "lower data.buckets.resolution or data.buckets.max_bucket_reso",
+        )
 
 
 def build_conditioning(config: TrainConfig, base: BaseModel, dataset: ChipDataset) -> ConditioningStack:

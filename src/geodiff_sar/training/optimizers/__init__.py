@@ -68,7 +68,7 @@ def _dotted(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise OptionError(
             "optimizer.name", repr(name), "a class that can be imported", f"correct it ({error})"
         ) from error
