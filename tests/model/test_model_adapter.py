@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from test_model_lora import answer, shaken, tiny
 
 from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
-from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.adapter import AdapterRecord, load_adapter, resolve_adapter, save_adapter
 from geodiff_sar.model.lora import LoraOptions, add_lora
@@ -105,3 +105,24 @@ def test_lora_initialisation_depends_on_the_seed_only():
         add_lora(model, LoraOptions(rank=2), seed=7)
         states.append({n: p.clone() for n, p in model.named_parameters() if "lora_A" in n})
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda ours: ours.update(version=99), "version = 99"),
+        (lambda ours: ours.update(resolution=[-3, 0]), "resolution"),
+        (lambda ours: ours.update(conditioning={}), "the key 'sizes' is missing"),
+        (lambda ours: ours["conditioning"]["fusion"].update(method="sum"), "fusion.method: 'sum'"),
+        (lambda ours: ours.pop("shift"), "the key 'shift' is missing"),
+    ],
+)
+def test_a_changed_record_is_named(saved, change, words):
+    folder = saved[0]
+    path = folder / "run_fusion.json"
+    record = json.loads(path.read_text())
+    change(record["geodiff_sar"])
+    path.write_text(json.dumps(record))
+    with pytest.raises(OptionError, match=words) as error:
+        load_adapter(resolve_adapter(str(folder)), tiny(), "h" * 64)
+    assert "run_fusion.json" in str(error.value)

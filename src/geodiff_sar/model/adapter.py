@@ -8,7 +8,7 @@ import glob
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from diffusers import SD3Transformer2DModel
@@ -30,12 +30,16 @@ FUSION_SUFFIX, RECORD_SUFFIX, FULL_SUFFIX = "_fusion_weights.safetensors", "_fus
 class AdapterRecord(Options):
     """Everything about an adapter that is not a tensor."""
 
-    version: int = Field(default=1, description="version of this record")
+    remedy: ClassVar[str] = "copy the record of the training run again, or use the version of geodiff-sar that wrote it"
+
+    version: Literal[1] = Field(default=1, description="version of this record")
     base: str = Field(description="base model as the user called it")
     base_hash: str = Field(description="content hash of the base model's weights")
     shift: float = Field(gt=0, description="timestep shift of training")
     remap: AmplitudeRemap = Field(description="amplitude to model values")
-    resolution: tuple[int, int] = Field(description="training resolution, width and height in pixels")
+    resolution: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
+        description="training resolution, width and height in pixels"
+    )
     t5_length: int = Field(ge=1, description="number of T5 tokens")
     lora: LoraOptions | None = Field(default=None, description="LoRA options; None: no LoRA")
     full: bool = Field(default=False, description="the whole transformer was trained")
@@ -152,6 +156,25 @@ def load_adapter(files: AdapterFiles, transformer: SD3Transformer2DModel, base_h
         FileError: a damaged file.
         DataError: another base model, or keys or shapes that do not match.
     """
+    record, conditioning = load_conditioning(files, base_hash)
+    if files.weights is not None:
+        state = _read(files.weights)
+        if record.full:
+            _load_strictly(transformer, state, files.weights)
+        elif record.lora is not None:
+            load_lora(transformer, state, record.lora, str(files.weights))
+    transformer.eval()
+    return LoadedAdapter(conditioning, record, files)
+
+
+def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecord, ConditioningStack]:
+    """The record and the conditioning stack of an adapter, in eval mode; the part that needs no transformer.
+
+    Raises:
+        FileError: a damaged file, or no weights where the record promises them.
+        OptionError: a record with unknown, missing or impossible values.
+        DataError: another base model, or keys or shapes that do not match.
+    """
     record = read_record(files)
     if record.base_hash != base_hash:
         raise DataError(
@@ -160,21 +183,12 @@ def load_adapter(files: AdapterFiles, transformer: SD3Transformer2DModel, base_h
             "an adapter is used on the base model it was trained on",
             f"give that base by --pretrained_model {record.base}, or train the adapter again",
         )
-    if record.full or record.lora is not None:
-        if files.weights is None:
-            raise FileError(
-                files.record, "the weights beside it are missing", "the record promises them", "copy them here"
-            )
-        state = _read(files.weights)
-        if record.full:
-            _load_strictly(transformer, state, files.weights)
-        elif record.lora is not None:
-            load_lora(transformer, state, record.lora, str(files.weights))
-    conditioning = ConditioningStack.from_header(record.conditioning)
+    if (record.full or record.lora is not None) and files.weights is None:
+        raise FileError(files.record, "the weights beside it are missing", "the record promises them", "copy them here")
+    conditioning = ConditioningStack.from_header(record.conditioning, str(files.record))
     _load_strictly(conditioning, _read(files.fusion_weights), files.fusion_weights)
     conditioning.eval().requires_grad_(False)
-    transformer.eval()
-    return LoadedAdapter(conditioning, record, files)
+    return record, conditioning
 
 
 def _load_strictly(module: torch.nn.Module, state: dict[str, Tensor], source: Path) -> None:

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
-from geodiff_sar.core.errors import FileError
+from geodiff_sar.core.errors import GeodiffError
 from geodiff_sar.core.files import sha256_file
-from geodiff_sar.model.adapter import resolve_adapter
-from geodiff_sar.model.base import PARTS, SETTINGS_FILE, TOKENIZERS, base_folder
+from geodiff_sar.model.adapter import load_conditioning, resolve_adapter
+from geodiff_sar.model.base import PARTS, SETTINGS_FILE, TOKENIZERS, base_folder, base_hash
 
 
 def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str, bool]:
@@ -37,7 +37,9 @@ def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str,
             if found.weights is not None:
                 rows.append(_row("adapter weights", found.weights, problems))
             rows.append(_row("adapter conditioning", found.fusion_weights, problems))
-        except FileError as error:
+            if not problems:  # the record and every tensor of the conditioning, against this base
+                load_conditioning(found, base_hash(pretrained_model))
+        except GeodiffError as error:
             problems.append(str(error))
     table = Table("part", "file", "MB", "tensors", "number formats", "sha256", box=None)
     for row in rows:
