@@ -82,3 +82,27 @@ def test_azimuths():
     for text in ("", "0:361:1", "10:5:1", "0:90:0", "0:90", "a,b", "-5,3"):
         with pytest.raises(OptionError, match="--azimuths"):
             parse_azimuths(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind", "words"),
+    [
+        ("a.txt", "--w 32\n", OptionError, "prompt = ''"),
+        ("a.txt", "a plane\nSAR image,A\n", DataError, r"a\.txt:2: caption"),
+        ("a.json", '["SAR image,A"]', DataError, r"a\.json\[0\]: caption"),
+        ("a.toml", 'prompt = "a"\n', DataError, "'prompt' is 'a'"),
+        ("a.toml", "x = 1\n", DataError, r"unknown keys \['x'\]"),
+        ("a.toml", '[prompt]\nsubset = ["a"]\n', DataError, "subset' is"),
+        ("a.toml", '[prompt]\nsubset = {prompt = "a"}\n', DataError, "subset' is"),
+    ],
+)
+def test_malformed_prompts(tmp_path, name, content, kind, words):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(kind, match=words):
+        load_prompts(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["0:inf:1", "0:360:1e-9", "-inf:0:1", "0:400:100", "nan:1:1", "0:1e300:1"])
+def test_impossible_sweeps(text):
+    with pytest.raises(OptionError, match="--azimuths"):
+        parse_azimuths(text)

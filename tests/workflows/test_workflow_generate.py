@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -7,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from geodiff_sar import cli
-from geodiff_sar.core.errors import DataError, FileError, OptionError
+from geodiff_sar.core.errors import DataError, FileError, GeodiffError, OptionError
 from geodiff_sar.data.features import save_features
-from geodiff_sar.sampling.recipe import read_recipe
+from geodiff_sar.sampling.recipe import read_recipe, write_chip
 from geodiff_sar.training.pretrain.options import PretrainOptions
+from geodiff_sar.workflows.check_weights import check_weights
 from geodiff_sar.workflows.generate import GenerateRequest, generate_chips
 from geodiff_sar.workflows.listing import listing
 from geodiff_sar.workflows.pretrain import pretrain
@@ -219,3 +222,137 @@ def test_show_and_list(tiny_base, tmp_path):
         assert len(listing(what).splitlines()) >= 1
     with pytest.raises(OptionError, match="fusion, optimizers"):
         listing("everything")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"prompt": ""}, OptionError, "--prompt: prompt = ''"),
+        ({"prompt": "a plane", "depression": 20.0}, OptionError, "--depression"),
+        ({"pointcloud_dir": "/nowhere"}, FileError, "--pointcloud_dir is a folder"),
+        ({"pointcloud_path": "{azimuth.real}.pt"}, OptionError, "only {azimuth}"),
+        ({"pointcloud_path": "{x}.pt"}, OptionError, "only {azimuth}"),
+        ({"prompt": "a plane", "pointcloud_path": "{azimuth}.pt"}, OptionError, "no azimuth"),
+        ({"skip_layer_scale": 3.0}, OptionError, "--skip_layers"),
+        ({"skip_layers": "1", "skip_layer_start": 0.5}, OptionError, "--skip_layer_start"),
+        ({"enable_3d_fusion": False, "fusion_scale": 2.0}, OptionError, "--no-3d-fusion"),
+        ({"azimuths": "0:inf:1"}, OptionError, "--azimuths"),
+        ({"azimuths": "0:360:1e-9"}, OptionError, "--azimuths"),
+    ],
+)
+def test_more_mistakes_write_nothing(adapter, tiny_base, tmp_path, options, kind, words):
+    with pytest.raises(kind, match=words):
+        make(adapter, tiny_base, tmp_path / "out", **{"allow_missing_geometry": True, **options})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_in_a_later_prompt_comes_before_the_first_picture(adapter, tiny_base, chips_root, tmp_path):
+    cloud = chips_root / "3d_features" / "1.pt"
+    torch.save(torch.ones(5, 64), tmp_path / "bare.pt")
+    for flags, words in (("--w 33", "--width"), (f"--pc {tmp_path}/bare.pt", r"bare\.pt: holds no coordinates")):
+        (tmp_path / "p.txt").write_text(f"{CAPTION}\n{CAPTION} {flags}\n")
+        with pytest.raises(GeodiffError, match=words):
+            make(
+                adapter, tiny_base, tmp_path / "out", prompt=None, prompts_file=tmp_path / "p.txt", batch_size=1,
+                pointcloud_path=str(cloud),
+            )  # fmt: skip
+        assert not (tmp_path / "out").exists()
+
+
+def test_places_and_names_are_checked_first(tiny_base, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FileError, match="cannot be written"):
+        make(None, tiny_base, tmp_path / "file" / "out")
+    for name in ("a/b", "../b"):
+        with pytest.raises(ValueError, match="plain name"):
+            make(None, tiny_base, tmp_path / "out", output_name=name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "generated_sheet.png").write_text("mine")
+    with pytest.raises(OptionError, match=r"generated_sheet\.png exists"):
+        make(None, tiny_base, tmp_path / "out", contact_sheet=True)
+    assert (tmp_path / "out" / "generated_sheet.png").read_text() == "mine"
+
+
+def test_a_prompt_wins_over_a_prompts_file_and_says_so(tiny_base, tmp_path, capsys):
+    make(None, tiny_base, tmp_path / "out", prompts_file=tmp_path / "p.txt")
+    assert "p.txt is not read" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there(tiny_base, tmp_path):
+    with pytest.raises(OptionError, match="--device: 'cuda'"):
+        make(None, tiny_base, tmp_path / "out", device="cuda")
+
+
+def test_half_precision_on_the_cpu(tiny_base, tmp_path):
+    for dtype in ("fp16", "bf16"):
+        assert make(None, tiny_base, tmp_path / dtype, dtype=dtype)
+
+
+@pytest.fixture(scope="module")
+def made(tiny_base, tmp_path_factory):
+    return make(None, tiny_base, tmp_path_factory.mktemp("made"))[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        *(({key: None}, f"the key '{key}' is missing") for key in ("files", "request", "prompt", "seed", "threads")),
+        *(({key: None}, f"the key '{key}' is missing") for key in ("width", "batch_index", "base_hash", "versions")),
+        ({"files": [1]}, "files ="),
+        ({"request": [1]}, "request ="),
+        ({"width": "wide"}, "width ="),
+        ({"threads": 0}, "threads ="),
+        ({"batch_index": 9}, "batch_index 9 lies outside"),
+        ({"seed": 6}, "'seed' of its recipe is 6"),
+        ({"steps": 7}, "'steps' of its recipe is 7"),
+        ({"pixels_sha256": "0" * 64}, "pixels made from its recipe differ"),
+    ],
+)
+def test_a_changed_recipe_is_refused(made, tmp_path, change, words):
+    recipe = {**read_recipe(made), **change}
+    recipe = {key: value for key, value in recipe.items() if not (key in change and value is None)}
+    changed = tmp_path / "changed.png"
+    write_chip(changed, np.asarray(Image.open(made)).astype(np.float32), recipe)
+    with pytest.raises(GeodiffError, match=words) as error:
+        generate_chips(GenerateRequest(source=changed, output_dir=tmp_path / "out"))
+    assert "changed.png" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_chip_made_without_adapter_is_regenerated(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("FUSION_INJECTION_SCALE", "0.5")  # means nothing without an adapter
+    (again,) = generate_chips(GenerateRequest(source=made, output_dir=tmp_path))
+    assert again.read_bytes() == made.read_bytes()
+
+
+def test_nothing_else_goes_with_a_recipe(made, tmp_path):
+    for options in ({"prompt": "a plane"}, {"sample_steps": 9}):
+        with pytest.raises(OptionError, match=f"together with --{next(iter(options))}"):
+            generate_chips(GenerateRequest(source=made, output_dir=tmp_path, **options))
+
+
+def test_a_recipe_is_a_table(tmp_path):
+    from PIL import PngImagePlugin
+
+    chunk = PngImagePlugin.PngInfo()
+    chunk.add_text("geodiff_sar", "[1]")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png", pnginfo=chunk)
+    with pytest.raises(FileError, match="its recipe is a list"):
+        read_recipe(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("damage", ["record", "weights", "none"])
+def test_check_weights_looks_into_the_adapter(adapter, tiny_base, tmp_path, damage):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in adapter.glob("geodiff*"):
+        shutil.copy(file, copy)
+    if damage == "record":
+        (copy / "geodiff_fusion.json").write_text('{"fusion_method": "gentle"}')
+    elif damage == "weights":
+        weights = load_file(copy / "geodiff_fusion_weights.safetensors")
+        save_file(dict(list(weights.items())[1:]), copy / "geodiff_fusion_weights.safetensors")
+    report, intact = check_weights(str(tiny_base), str(copy))
+    assert intact == (damage == "none"), report
+    assert ("PROBLEM" in report) == (damage != "none")

@@ -5,18 +5,20 @@ A line is ``<prompt> --w 128 --h 128 --d 7 --s 28 --l 4.5 --n <negative> --pc <p
 ``#`` are passed over), JSON a list of texts or tables, TOML a ``[prompt]`` table with ``[[prompt.subset]]`` entries.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from geodiff_sar.core.config import Options, parse_options, read_toml
+from geodiff_sar.core.config import Options, parse_options, read_toml, shorten
 from geodiff_sar.core.errors import DataError, FileError, OptionError
-from geodiff_sar.core.files import require_file
+from geodiff_sar.core.files import read_json, read_text, require_file
+from geodiff_sar.data.caption import CAPTION_START, parse_caption
 
 MOST_STEPS = 1000
+SMALLEST_STEP = 0.01
+"""Degrees between two azimuths of a sweep; file names and captions hold three decimals."""
 
 
 class Prompt(Options):
@@ -55,7 +57,7 @@ def parse_prompt_line(line: str, source: str) -> Prompt:
     Raises:
         OptionError: unknown flag, repeated flag, or a value of the wrong kind; names file and line.
     """
-    text, *flags = re.split(r"\s+--", line.strip())
+    text, *flags = re.split(r"(?:^|\s+)--", line.strip())
     values: dict[str, Any] = {"prompt": text.strip()}
     for flag in flags:
         name, _, raw = flag.partition(" ")
@@ -81,7 +83,7 @@ def parse_prompt_line(line: str, source: str) -> Prompt:
             raise OptionError(source, f"--{name} without a value", f"--{name} takes a value", "write the value")
     if values.get("seed") == -1:
         del values["seed"]
-    return parse_options(Prompt, values, source)
+    return _checked(parse_options(Prompt, values, source), source)
 
 
 def load_prompts(path: Path) -> list[Prompt]:
@@ -91,29 +93,21 @@ def load_prompts(path: Path) -> list[Prompt]:
         FileError: missing, empty, or of another kind.
         OptionError: a line that does not parse, with its number.
     """
-    require_file(path, "prompts file", "check --prompts_file")
+    require_file(path, "prompts file", "check the path")
     if path.suffix == ".txt":
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise FileError(path, f"is not UTF-8 text ({error})", "a UTF-8 file", "save it as UTF-8") from error
+        lines = read_text(path, "a prompts file").splitlines()
         prompts = [
             parse_prompt_line(line, f"{path}:{number}")
             for number, line in enumerate(lines, start=1)
             if line.strip() and not line.strip().startswith("#")
         ]
     elif path.suffix == ".json":
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise FileError(path, f"is not JSON ({error})", "a JSON list", "correct it") from error
+        entries = read_json(path)
         if not isinstance(entries, list):
             raise DataError(path, f"holds a {type(entries).__name__}", "a list of texts or tables", "write a list")
         prompts = [_entry(entry, f"{path}[{number}]") for number, entry in enumerate(entries)]
     elif path.suffix == ".toml":
-        table = dict(read_toml(path).get("prompt", {}))
-        subsets = table.pop("subset", [{}])
-        prompts = [_entry({**table, **subset}, f"{path}: subset {number}") for number, subset in enumerate(subsets)]
+        prompts = _toml_prompts(path)
     else:
         raise FileError(path, f"has the ending {path.suffix!r}", ".txt, .json or .toml", "rename or convert it")
     if not prompts:
@@ -133,6 +127,10 @@ def parse_azimuths(text: str) -> list[float]:
             start, stop, step = (float(part) for part in text.split(":"))
             if step <= 0:
                 raise OptionError("--azimuths", text, "the step is above 0", "write 0:360:10")
+            if not (0 <= start < 360 and stop <= 360 and step >= SMALLEST_STEP):
+                raise OptionError(
+                    "--azimuths", text, f"0 <= start < 360, stop <= 360, step >= {SMALLEST_STEP}", "write 0:360:10"
+                )
             count = int((stop - start) / step - 1e-9) + 1 if stop > start else 0
             angles = [round(start + k * step, 6) for k in range(count)]
         else:
@@ -146,9 +144,35 @@ def parse_azimuths(text: str) -> list[float]:
     return angles
 
 
+def _toml_prompts(path: Path) -> list[Prompt]:
+    content = read_toml(path)
+    table, extra = content.get("prompt"), sorted(content.keys() - {"prompt"})
+    if not isinstance(table, dict) or extra:
+        raise DataError(
+            path,
+            f"unknown keys {extra}" if extra else f"'prompt' is {shorten(table)}",
+            "a table [prompt] with the defaults and [[prompt.subset]] entries, and nothing else",
+            "see docs/formats.md",
+        )
+    subsets = table.get("subset", [{}])
+    if not isinstance(subsets, list) or not all(isinstance(subset, dict) for subset in subsets):
+        raise DataError(
+            path, f"'prompt.subset' is {shorten(subsets)}", "a list of tables", "write each under [[prompt.subset]]"
+        )
+    common = {key: value for key, value in table.items() if key != "subset"}
+    return [_entry({**common, **subset}, f"{path}: subset {number}") for number, subset in enumerate(subsets)]
+
+
+def _checked(prompt: Prompt, source: str) -> Prompt:
+    """The prompt, once its caption parses where it is one; a text outside the grammar is used as it stands."""
+    if prompt.prompt.startswith(CAPTION_START):
+        parse_caption(prompt.prompt, source)
+    return prompt
+
+
 def _entry(entry: Any, source: str) -> Prompt:
     if isinstance(entry, str):
         return parse_prompt_line(entry, source)
     if not isinstance(entry, dict):
         raise DataError(source, f"is a {type(entry).__name__}", "a text or a table", "correct the entry")
-    return parse_options(Prompt, entry, source)
+    return _checked(parse_options(Prompt, entry, source), source)

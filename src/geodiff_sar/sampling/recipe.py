@@ -38,13 +38,16 @@ def read_recipe(path: Path) -> dict[str, Any]:
         with Image.open(path) as picture:
             picture.load()
             text = getattr(picture, "text", {}).get(KEY)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise FileError(
             path, f"is not a readable picture ({error})", "a PNG that this tool wrote", "check the path"
         ) from error
     if text is None:
         raise FileError(path, f"holds no '{KEY}' text chunk", "a PNG that this tool wrote", "give such a file")
     try:
-        return json.loads(text)
+        recipe = json.loads(text)
     except json.JSONDecodeError as error:
         raise FileError(path, f"its recipe is damaged ({error})", "JSON", "generate the picture again") from error
+    if not isinstance(recipe, dict):
+        raise FileError(path, f"its recipe is a {type(recipe).__name__}", "a table", "generate the picture again")
+    return recipe

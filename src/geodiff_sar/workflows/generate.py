@@ -3,22 +3,24 @@
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from geodiff_sar import __version__
 from geodiff_sar.conditioning.injection import default_fusion_scale
-from geodiff_sar.core.config import Options, parse_options
+from geodiff_sar.core.config import Options, PlainName, parse_options
 from geodiff_sar.core.console import progress_bar, warn
 from geodiff_sar.core.errors import DataError, FileError, OptionError
-from geodiff_sar.core.files import sha256_bytes, sha256_file
+from geodiff_sar.core.files import require_writable, sha256_bytes, sha256_file
 from geodiff_sar.data.caption import format_azimuth
 from geodiff_sar.data.image import to_grey8
+from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.adapter import LoadedAdapter, load_adapter, resolve_adapter
 from geodiff_sar.model.base import BaseModel, load_base
+from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import set_lora_strength
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import ChipRequest, GeoDiffSARPipeline
@@ -30,6 +32,8 @@ from geodiff_sar.workflows.requests import build_request, pointcloud_file
 
 class GenerateRequest(Options):
     """Everything ``geodiff-sar generate`` takes; the names are those of the published command."""
+
+    remedy: ClassVar[str] = "correct these options; `geodiff-sar generate --help` lists all of them"
 
     pretrained_model: str = "mini"
     lora_weights: str | None = None
@@ -62,14 +66,14 @@ class GenerateRequest(Options):
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     images_per_prompt: int = Field(default=1, ge=1)
     batch_size: int = Field(default=8, ge=1)
-    max_token_length: int | None = Field(default=None, ge=1)
+    max_token_length: int | None = Field(default=None, ge=1, le=512)
     clip_l: Path | None = None
     clip_g: Path | None = None
     t5xxl: Path | None = None
     vae: Path | None = None
     use_t5xxl_cache_only: bool = False
     output_dir: Path = Path("output/inference")
-    output_name: str | None = None
+    output_name: PlainName | None = None
     overwrite: bool = False
     rgb: bool = False
     contact_sheet: bool = False
@@ -83,7 +87,53 @@ class GenerateRequest(Options):
     def _numbers(cls, value: Any) -> Any:
         if value is None:
             return []
-        return [int(part) for part in value.split(",")] if isinstance(value, str) else value
+        if isinstance(value, str):
+            if not all(part.strip().isdecimal() for part in value.split(",")):
+                raise ValueError("block numbers such as 7,8,9")
+            return [int(part) for part in value.split(",")]
+        return value
+
+
+class RecipeFile(Options):
+    """A file that went into a chip."""
+
+    path: str
+    sha256: str
+
+
+class ChipRecipe(Options):
+    """What a generated PNG carries; see ``_recipe``."""
+
+    remedy: ClassVar[str] = "the recipe has been changed; generate the picture again by its caption and options"
+
+    kind: Literal["chip"]
+    request: dict[str, Any]
+    prompt: dict[str, Any]
+    caption: str
+    seed: int = Field(ge=0)
+    azimuth: float | None = Field(ge=0, lt=360)
+    pose: dict[str, float | None] | None
+    width: int = Field(ge=8)
+    height: int = Field(ge=8)
+    steps: int = Field(ge=1)
+    guidance: GuidanceOptions
+    shift: float = Field(gt=0)
+    fusion_scale: float | None
+    files: dict[str, RecipeFile]
+    base_hash: str
+    adapter_sha256: str | None
+    remap: AmplitudeRemap
+    pixels_sha256: str
+    batch_size: int = Field(ge=1)
+    batch_index: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _inside(self) -> "ChipRecipe":
+        if self.batch_index >= self.batch_size:
+            raise ValueError(f"batch_index {self.batch_index} lies outside a batch of {self.batch_size}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -125,6 +175,7 @@ def generate_chips(request: GenerateRequest) -> list[Path]:
     Raises:
         GeodiffError: any mistake in options, files or prompts, before anything is generated or written.
     """
+    require_writable(request.output_dir)
     if request.source is not None:
         return [regenerate(request)]
     _check_prompt_options(request)
@@ -160,7 +211,7 @@ def open_session(request: GenerateRequest) -> Session:
                 "separate files belong to single-file SD3.5 checkpoints, which this version cannot load yet",
                 "give --pretrained_model a folder in diffusers' layout, which holds all parts",
             )
-    device = _device(request.device)
+    device = choose_device(request.device, "--device")
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.get(
         request.dtype, torch.float32 if device.type == "cpu" else torch.bfloat16
     )
@@ -193,7 +244,9 @@ def build_jobs(request: GenerateRequest, session: Session) -> list[Job]:
     if request.prompts_file is not None and request.prompt is None:
         prompts = load_prompts(request.prompts_file)
     else:
-        prompts = [Prompt(prompt=request.prompt or "")]  # pyright: ignore
+        if request.prompts_file is not None:
+            warn(f"--prompt is given, so --prompts_file {request.prompts_file} is not read")
+        prompts = [parse_options(Prompt, {"prompt": request.prompt}, "--prompt")]
     angles: list[float | None] = [None] if request.azimuths is None else [*parse_azimuths(request.azimuths)]
     record = session.adapter.record if session.adapter else None
     resolution = record.resolution if record else session.base.settings.resolution
@@ -218,50 +271,85 @@ def regenerate(request: GenerateRequest) -> Path:
         DataError: the pixels came out different.
     """
     assert request.source is not None
-    recipe = read_recipe(request.source)
-    if recipe.get("kind") != "chip":
+    _check_alone(request)
+    content = read_recipe(request.source)
+    if content.get("kind") != "chip":
         raise FileError(
-            request.source, f"holds a recipe of kind {recipe.get('kind')!r}", "a generated chip", "give one"
+            request.source, f"holds a recipe of kind {content.get('kind')!r}", "a generated chip", "give one"
         )
-    for name, entry in recipe["files"].items():
-        path = Path(entry["path"])
+    recipe = parse_options(ChipRecipe, content, f"recipe in {request.source}")
+    for name, entry in recipe.files.items():
+        path = Path(entry.path)
         if not path.is_file():
             raise FileError(
                 path, f"no such file ({name} of the recipe)", "the files of the recipe are in place", "restore it"
             )
-        if sha256_file(path) != entry["sha256"]:
-            raise FileError(path, f"has changed ({name} of the recipe)", f"sha256 {entry['sha256'][:12]}", "restore it")
-    options = {**recipe["request"], "output_dir": request.output_dir, "overwrite": request.overwrite}
-    old = parse_options(GenerateRequest, options, str(request.source))
-    torch.set_num_threads(recipe["threads"])
-    session = open_session(old)
-    if session.base.hash != recipe["base_hash"]:
-        raise FileError(
-            old.pretrained_model, "is another base model than the recipe's", recipe["base_hash"][:12], "restore it"
-        )
-    if session.adapter is not None and session.adapter.files.sha256 != recipe["adapter_sha256"]:
-        raise FileError(
-            str(old.lora_weights), "is another adapter than the recipe's", recipe["adapter_sha256"][:12], "restore it"
-        )
-    prompt = parse_options(Prompt, recipe["prompt"], str(request.source))
-    job = _job(old, session, prompt, recipe["azimuth"], recipe["seed"], 0, (recipe["width"], recipe["height"]))
+        if sha256_file(path) != entry.sha256:
+            raise FileError(path, f"has changed ({name} of the recipe)", f"sha256 {entry.sha256[:12]}", "restore it")
+    options = {**recipe.request, "output_dir": request.output_dir, "overwrite": request.overwrite}
+    old = parse_options(GenerateRequest, options, f"recipe in {request.source}")
     path = request.output_dir / request.source.name
     if path.exists() and not request.overwrite:
         raise OptionError(
             "--output_dir", f"{path} exists", "pictures are not overwritten", "choose a folder, or --overwrite"
         )
-    place = recipe["batch_index"]
-    amplitude = _run(session, [job] * recipe["batch_size"], old.solver)[place]
-    made = _recipe(old, session, job, amplitude, recipe["batch_size"], place)
-    write_chip(path, amplitude, made, old.rgb)
-    if made["pixels_sha256"] != recipe["pixels_sha256"]:
-        raise DataError(
-            path,
-            "its pixels differ from the original's",
-            "the same machine and library versions give the same bits",
-            f"compare versions: recipe {recipe['versions']}, here {made['versions']}",
+    torch.set_num_threads(recipe.threads)
+    session = open_session(old)
+    if session.base.hash != recipe.base_hash:
+        raise FileError(
+            old.pretrained_model, "is another base model than the recipe's", recipe.base_hash[:12], "restore it"
         )
+    if session.adapter is not None and session.adapter.files.sha256 != recipe.adapter_sha256:
+        raise FileError(
+            str(old.lora_weights),
+            "is another adapter than the recipe's",
+            (recipe.adapter_sha256 or "none")[:12],
+            "restore it",
+        )
+    prompt = parse_options(Prompt, recipe.prompt, f"recipe in {request.source}")
+    job = _job(old, session, prompt, recipe.azimuth, recipe.seed, 0, (recipe.width, recipe.height))
+    _check_same(request.source, content, _recipe(old, session, job, np.zeros((1, 1)), recipe.batch_size, 0))
+    place = recipe.batch_index
+    amplitude = _run(session, [job] * recipe.batch_size, old.solver)[place]
+    made = _recipe(old, session, job, amplitude, recipe.batch_size, place)
+    if made["pixels_sha256"] != recipe.pixels_sha256:
+        raise DataError(
+            request.source,
+            "the pixels made from its recipe differ from the original's; nothing is written",
+            "the same machine and library versions give the same bits",
+            f"compare versions: recipe {recipe.versions}, here {made['versions']}; or generate the caption anew",
+        )
+    write_chip(path, amplitude, made, old.rgb)
     return path
+
+
+def _check_alone(request: GenerateRequest) -> None:
+    """``--from`` takes everything from the recipe, so no other option may be given with it."""
+    free = ("source", "output_dir", "overwrite")
+    given = [
+        f"--{name}"
+        for name, field in GenerateRequest.model_fields.items()
+        if name not in free and getattr(request, name) != field.get_default(call_default_factory=True)
+    ]
+    if given:
+        raise OptionError(
+            "--from",
+            f"together with {', '.join(given)}",
+            "the recipe says everything but --output_dir and --overwrite",
+            "leave these options out, or generate without --from",
+        )
+
+
+def _check_same(source: Path, recipe: dict[str, Any], again: dict[str, Any]) -> None:
+    """The parts of a recipe that follow from the others must follow from them."""
+    for key in ("caption", "seed", "pose", "width", "height", "steps", "guidance", "shift", "fusion_scale", "remap"):
+        if recipe[key] != again[key]:
+            raise DataError(
+                source,
+                f"'{key}' of its recipe is {recipe[key]}, but its prompt and options give {again[key]}",
+                "the parts of a recipe agree",
+                ChipRecipe.remedy,
+            )
 
 
 def _job(
@@ -301,7 +389,7 @@ def _job(
         skip_layer_start=request.skip_layer_start,
         skip_layer_stop=request.skip_layer_stop,
     )
-    return Job(
+    job = Job(
         chip,
         seeded if angle is None else seeded.model_copy(update={"azimuth": angle}),
         prompt.width or request.width or resolution[0],
@@ -310,6 +398,8 @@ def _job(
         guidance,
         files,
     )
+    session.pipeline.check(chip, job.width, job.height, job.steps, request.solver, guidance)
+    return job
 
 
 def _run(session: Session, jobs: list[Job], solver: str) -> list[np.ndarray]:
@@ -336,9 +426,10 @@ def _recipe(
     if session.adapter is not None:
         kept["lora_weights"] = str(session.adapter.files.record.resolve())
     pose = job.request.pose
+    fusion_scale = session.fusion_scale if session.adapter else None
     return {
         "kind": "chip",
-        "request": {**kept, "fusion_scale": session.fusion_scale, "pointcloud_dir": None},
+        "request": {**kept, "fusion_scale": fusion_scale, "pointcloud_dir": None},
         "prompt": {
             **job.prompt.model_dump(mode="json", exclude_none=True),
             **{key: entry["path"] for key, entry in _prompt_files(job.files).items()},
@@ -352,7 +443,7 @@ def _recipe(
         "steps": job.steps,
         "guidance": job.guidance.model_dump(mode="json"),
         "shift": float(session.pipeline.scheduler.config["shift"]),
-        "fusion_scale": session.fusion_scale,
+        "fusion_scale": fusion_scale,
         "files": job.files,
         "base_hash": session.base.hash,
         "adapter_sha256": session.adapter.files.sha256 if session.adapter else None,
@@ -380,6 +471,28 @@ def _check_prompt_options(request: GenerateRequest) -> None:
         raise OptionError("--prompt", "not given", "a prompt or a prompts file", "give --prompt or --prompts_file")
     if request.gif and request.azimuths is None:
         raise OptionError("--gif", "without --azimuths", "an animation shows a sweep", "give --azimuths 0:360:10")
+    if request.pointcloud_dir is not None and not request.pointcloud_dir.is_dir():
+        raise FileError(request.pointcloud_dir, "no such folder", "--pointcloud_dir is a folder", "correct the path")
+    if request.enable_3d_fusion is False and request.fusion_scale is not None:
+        raise OptionError(
+            "--fusion_scale", f"{request.fusion_scale} with --no-3d-fusion", "fusion is off", "leave one of them out"
+        )
+    unused = [
+        name
+        for name in ("skip_layer_scale", "skip_layer_start", "skip_layer_stop")
+        if not request.skip_layers and getattr(request, name) != GenerateRequest.model_fields[name].default
+    ]
+    if unused:
+        raise OptionError(
+            f"--{unused[0]}", "without --skip_layers", "skip-layer guidance needs blocks", "give --skip_layers 7,8,9"
+        )
+    if request.skip_layer_start >= request.skip_layer_stop:
+        raise OptionError(
+            "--skip_layer_start",
+            f"{request.skip_layer_start} with --skip_layer_stop {request.skip_layer_stop}",
+            "the start lies before the stop",
+            "correct one of them",
+        )
 
 
 def _check_against_adapter(request: GenerateRequest, base: BaseModel, adapter: LoadedAdapter | None) -> None:
@@ -391,6 +504,7 @@ def _check_against_adapter(request: GenerateRequest, base: BaseModel, adapter: L
     needs = {
         **{name: value for name, (value, _) in given.items()},
         "--pointcloud_path": request.pointcloud_path,
+        "--pointcloud_dir": request.pointcloud_dir,
         "--reference": request.reference,
         "--fusion_scale": request.fusion_scale,
         "--geometry_scale": request.geometry_scale,
@@ -431,7 +545,7 @@ def _names(request: GenerateRequest, jobs: list[Job]) -> list[Path]:
         azimuth = "" if job.request.pose is None else f"_az{format_azimuth(job.request.pose.azimuth_deg)}"
         name = f"{request.output_name or 'generated'}_{number:04d}{azimuth}_seed{job.request.seed}.png"
         paths.append(request.output_dir / name)
-    taken = [path for path in paths if path.exists()]
+    taken = [path for path in [*paths, *_extra_names(request).values()] if path.exists()]
     if taken and not request.overwrite:
         raise OptionError(
             "--output_dir",
@@ -442,25 +556,23 @@ def _names(request: GenerateRequest, jobs: list[Job]) -> list[Path]:
     return paths
 
 
-def _extras(request: GenerateRequest, jobs: list[Job], pictures: list[np.ndarray]) -> None:
+def _extra_names(request: GenerateRequest) -> dict[str, Path]:
     stem = request.output_name or "generated"
+    names = {"contact_sheet": f"{stem}_sheet.png", "gif": f"{stem}_sweep.gif"}
+    return {option: request.output_dir / name for option, name in names.items() if getattr(request, option)}
+
+
+def _extras(request: GenerateRequest, jobs: list[Job], pictures: list[np.ndarray]) -> None:
+    names = _extra_names(request)
     if request.contact_sheet:
         labels = [
             format_azimuth(job.request.pose.azimuth_deg) if job.request.pose else f"seed {job.request.seed}"
             for job in jobs
         ]
-        contact_sheet(request.output_dir / f"{stem}_sheet.png", pictures, labels)
+        contact_sheet(names["contact_sheet"], pictures, labels)
     if request.gif:
-        sweep_gif(request.output_dir / f"{stem}_sweep.gif", pictures)
+        sweep_gif(names["gif"], pictures)
 
 
 def _file(path: Path) -> dict[str, str]:
     return {"path": str(path.resolve()), "sha256": sha256_file(path)}
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")

@@ -1,10 +1,11 @@
 """From a prompt and files to a request of the pipeline."""
 
 from pathlib import Path
+from string import Formatter
 
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.core.types import Pose
-from geodiff_sar.data.caption import Caption, parse_caption
+from geodiff_sar.data.caption import CAPTION_START, Caption, parse_caption
 from geodiff_sar.data.features import load_features
 from geodiff_sar.data.image import load_chip
 from geodiff_sar.sampling.pipeline import ChipRequest
@@ -43,6 +44,13 @@ def build_request(
         text = str(caption.with_azimuth(azimuth))
     elif caption is not None:
         azimuth = caption.azimuth_deg
+    if azimuth is None and prompt.depression is not None:
+        raise OptionError(
+            "--depression (--dep)",
+            f"{prompt.depression} without an azimuth, for the prompt {prompt.prompt!r}",
+            "a pose begins with the azimuth",
+            "write the prompt with six fields, or leave the depression out",
+        )
     pose = None if azimuth is None else Pose(float(azimuth), prompt.depression)
     prior = None
     if prompt.pointcloud_path is not None:
@@ -58,14 +66,19 @@ def build_request(
 
 def pointcloud_file(text: str, azimuth_deg: float | None, folder: Path | None) -> Path:
     """Path of point features; ``{azimuth}`` stands for the azimuth, and relative paths are looked up in ``folder``."""
-    if "{" in text:
+    if "{" in text or "}" in text:
         try:
+            fields = [(name, conversion) for _, name, _, conversion in Formatter().parse(text) if name is not None]
+            if any(field != ("azimuth", None) for field in fields):
+                raise ValueError(f"found {sorted({name for name, _ in fields})}")
+            if azimuth_deg is None:
+                raise ValueError("the prompt has no azimuth")
             text = text.format(azimuth=azimuth_deg)
-        except (KeyError, IndexError, ValueError, TypeError) as error:
+        except ValueError as error:
             raise OptionError(
-                "--pointcloud_path",
+                "--pointcloud_path (--pc)",
                 text,
-                "only {azimuth} (or {azimuth:05.1f}) may stand in braces",
+                "only {azimuth} (or {azimuth:05.1f}) may stand in braces, for a prompt that has an azimuth",
                 f"correct it ({error})",
             ) from None
     path = Path(text)
@@ -76,4 +89,4 @@ def pointcloud_file(text: str, azimuth_deg: float | None, folder: Path | None) -
 
 def _caption(text: str) -> Caption | None:
     """The caption's fields; a prompt outside the grammar has none and is used as it stands."""
-    return parse_caption(text, "--prompt") if text.startswith("SAR image,") else None
+    return parse_caption(text, "--prompt") if text.startswith(CAPTION_START) else None
