@@ -45,7 +45,7 @@ def test_short_caption_has_no_azimuth_to_set():
 
 
 def test_shuffling_keeps_the_first_fields_and_all_others():
-    options = CaptionOptions(shuffle=True, keep_tokens=2)
+    options = CaptionOptions(dropout_rate=0.0, shuffle=True, keep_tokens=2)
     seen = {augment_caption(TEXT, options, np.random.default_rng(k), 0) for k in range(40)}
     assert len(seen) > 5
     for text in seen:
@@ -54,7 +54,7 @@ def test_shuffling_keeps_the_first_fields_and_all_others():
 
 
 def test_separators_of_the_published_trainer():
-    options = CaptionOptions(shuffle=True)
+    options = CaptionOptions(dropout_rate=0.0, shuffle=True)
     out = augment_caption("a, b ||| c, d;;;e ||| f", options, np.random.default_rng(0), 0)
     fields = out.split(",")
     assert fields[:2] == ["a", "b"]
@@ -66,4 +66,15 @@ def test_dropout_rate_is_the_rate():
     options = CaptionOptions(dropout_rate=0.3)
     dropped = sum(augment_caption(TEXT, options, np.random.default_rng(k), 0) == "" for k in range(2000))
     assert 540 < dropped < 660
-    assert augment_caption(TEXT, CaptionOptions(), np.random.default_rng(0), 0) == TEXT
+    kept = CaptionOptions(dropout_rate=0.0)
+    assert augment_caption(TEXT, kept, np.random.default_rng(0), 0) == TEXT
+
+
+def test_dropping_every_second_epoch():
+    options = CaptionOptions(dropout_rate=0.0, dropout_every_n_epochs=2)
+    seen = [augment_caption(TEXT, options, np.random.default_rng(0), epoch) for epoch in range(4)]
+    assert seen == [TEXT, "", TEXT, ""]
+
+
+def test_separators_of_shuffling_are_parsed_as_commas():
+    assert parse_caption("SAR image|||Pilatus PC 12,Ku-band;;;High,VV-Polarization,0") == parse_caption(TEXT)

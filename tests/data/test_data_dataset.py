@@ -145,8 +145,7 @@ def test_published_latent_cache_round_trip(tmp_path, chips_root):
         assert archive["original_size_4x3"].tolist() == [194, 282]
         assert archive["crop_ltrb_4x3"].tolist() == [14, 0, 206, 320]
         assert "latents_2x3" in archive.files
-    with pytest.raises(FileError, match="latents_9x9"):
-        read_reference_latents(path, (9, 9))
+    assert read_reference_latents(path, (9, 9)) is None
     np.savez(tmp_path / "zero.npz", latents_4x3=np.zeros((16, 4, 3), np.float32))
     with pytest.raises(DataError, match="all latents are zero"):
         read_reference_latents(tmp_path / "zero.npz", (4, 3))
@@ -184,3 +183,38 @@ def test_statistics_standardise(chips_root):
     scaled = (rows - mean) / std
     assert float(scaled.mean(0).abs().max()) < 1e-5
     assert torch.allclose(scaled.std(0, correction=0), torch.ones(64), atol=1e-4)
+
+
+def test_a_repeated_chip_is_augmented_anew_each_time(chips_root):
+    data = dataset_of(chips_root, captions={"dropout_rate": 0.0, "shuffle": True})
+    seen = {data.collate([3], 0, 1, number).captions[0] for number in range(12)}
+    assert len(seen) > 3
+    assert len({data.collate([3], 0, 1, 5).captions[0] for _ in range(3)}) == 1
+
+
+def test_published_latents_and_our_own_never_stand_in_for_each_other(chips_root, tmp_path):
+    chip = read_samples(chips_root)[0]
+    own = dataset_of(chips_root, tmp_path)
+    mean, _ = own._latent(own.samples[0], own._buckets[chip.id])
+    with Image.open(chip.image_path) as picture:
+        size = picture.size
+    published = reference_cache_path(chip.image_path, size)
+    raw = np.full(tuple(mean.shape), 3.0, dtype=np.float32)
+    write_reference_latents(chip.image_path, raw, size, (0, 0, *size))
+    try:
+        theirs = dataset_of(chips_root, tmp_path, cache={"read_reference": True})
+        read, spread = theirs._latent(theirs.samples[0], theirs._buckets[chip.id])
+        assert torch.allclose(read, torch.full_like(read, (3.0 - 0.5) * 2.0))
+        assert not spread.any()
+        again = dataset_of(chips_root, tmp_path)
+        assert torch.equal(again._latent(again.samples[0], again._buckets[chip.id])[0], mean)
+    finally:
+        published.unlink()
+
+
+def test_published_cache_is_written_on_a_cache_hit_too(tmp_path):
+    write_chips_root(tmp_path / "data", count=2)
+    dataset_of(tmp_path / "data", tmp_path / "cache")
+    assert not list((tmp_path / "data").rglob("*_sd3.npz"))
+    dataset_of(tmp_path / "data", tmp_path / "cache", cache={"write_reference": True})
+    assert len(list((tmp_path / "data").rglob("*_sd3.npz"))) == 2

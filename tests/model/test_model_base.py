@@ -1,11 +1,13 @@
+import json
 import shutil
 
 import pytest
 import torch
 from diffusers import StableDiffusion3Pipeline
+from safetensors.torch import load_file, save_file
 
 from geodiff_sar.core.errors import FileError, OptionError
-from geodiff_sar.model.base import EMBEDDED, base_folder, load_base
+from geodiff_sar.model.base import EMBEDDED, base_folder, base_hash, load_base, load_tokenizers
 from geodiff_sar.workflows.check_weights import check_weights
 
 
@@ -71,6 +73,50 @@ def test_missing_and_damaged_parts_are_named(tiny_base, tmp_path):
     text, intact = check_weights(str(broken), None)
     assert not intact
     assert "vae/diffusion_pytorch_model.safetensors: truncated or damaged" in text
-    assert "tokenizer_2/tokenizer.json: missing" in text
+    assert "tokenizer_2/tokenizer.json: no such file" in text
     with pytest.raises(FileError, match="vae"):
         load_base(str(broken))
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder", "text_encoder_3"])
+def test_a_missing_tensor_is_named_and_never_drawn_at_random(tiny_base, tmp_path, part):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_base, broken, ignore=shutil.ignore_patterns("work"))
+    (file,) = (broken / part).glob("*.safetensors")
+    state = load_file(file)
+    key = next(key for key in sorted(state) if key.endswith("weight"))
+    del state[key]
+    save_file(state, file, {"format": "pt"})
+    text, intact = check_weights(str(broken), None)
+    assert not intact
+    assert f"{part}: 1 tensors missing ['{key}']" in text
+    with pytest.raises(FileError, match=part):
+        load_base(str(broken))
+
+
+def test_the_hash_covers_configurations_and_tokenizers(tiny_base, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(tiny_base, changed, ignore=shutil.ignore_patterns("work"))
+    assert base_hash(str(changed)) == base_hash(str(tiny_base)) == load_base(str(tiny_base)).hash
+    config = changed / "vae" / "config.json"
+    config.write_text(config.read_text().replace('"scaling_factor": ', '"scaling_factor": 1'))
+    assert load_base(str(changed)).vae.model_hash != load_base(str(tiny_base)).vae.model_hash
+    words = changed / "tokenizer" / "tokenizer.json"
+    words.write_text(words.read_text() + "\n")
+    assert load_base(str(changed)).text.model_hash != load_base(str(tiny_base)).text.model_hash
+    assert base_hash(str(changed)) != base_hash(str(tiny_base))
+
+
+def test_tokenizers_of_vocabulary_and_merges_are_read(tiny_base, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(tiny_base, changed, ignore=shutil.ignore_patterns("work"))
+    folder = changed / "tokenizer"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    entries = ["a", "b", "a</w>", "b</w>", "ab</w>", "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({entry: number for number, entry in enumerate(entries)}))
+    (folder / "merges.txt").write_text("#version: 0.2\na b</w>\n")
+    special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 32, "pad_token": "<|endoftext|>", **special}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert load_tokenizers(changed)[0]("ab")["input_ids"] == [5, 4, 6]

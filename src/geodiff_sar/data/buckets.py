@@ -40,6 +40,7 @@ def make_buckets(resolution: tuple[int, int], shortest: int, longest: int, step:
     """
     area = resolution[0] * resolution[1]
     side = int(np.sqrt(area) // step) * step
+    longest -= longest % step
     found = {(side, side)} if side > 0 else set()
     width = shortest - shortest % step if shortest % step == 0 else shortest + step - shortest % step
     while width <= longest:
@@ -66,9 +67,9 @@ def check_grain(step: int, resolution: tuple[int, int], grain: int) -> None:
 
 
 def choose_bucket(size: tuple[int, int], buckets: list[tuple[int, int]]) -> tuple[int, int]:
-    """The bucket whose aspect ratio is nearest to that of ``size`` (width, height), on a logarithmic scale."""
-    ratio = np.log(size[0] / size[1])
-    return min(buckets, key=lambda bucket: (abs(np.log(bucket[0] / bucket[1]) - ratio), bucket))
+    """The bucket whose aspect ratio (width / height) is nearest to that of ``size`` (width, height), as published."""
+    ratio = size[0] / size[1]
+    return min(buckets, key=lambda bucket: (abs(bucket[0] / bucket[1] - ratio), bucket))
 
 
 def fit_to_bucket(

@@ -13,6 +13,9 @@ from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.types import POLARISATIONS
 
+KEEP_SEPARATOR, SECONDARY_SEPARATOR = "|||", ";;;"
+"""In a caption file: between fields that keep their place and those that are shuffled; between fields that stay together."""
+
 CAPTION_START = "SAR image,"
 GRAMMAR = "SAR image,<target>,<band>-band,<High|Low>[,<HH|HV|VH|VV>-Polarization,<azimuth degrees>]"
 
@@ -55,6 +58,11 @@ class Caption:
         return replace(self, azimuth_deg=azimuth_deg)
 
 
+def has_separators(text: str) -> bool:
+    """Whether a caption file's text holds separators of shuffling."""
+    return KEEP_SEPARATOR in text or SECONDARY_SEPARATOR in text
+
+
 def format_azimuth(azimuth_deg: float) -> str:
     """Degrees with at least one and at most three decimals."""
     text = f"{azimuth_deg:.3f}".rstrip("0")
@@ -62,12 +70,15 @@ def format_azimuth(azimuth_deg: float) -> str:
 
 
 def parse_caption(text: str, source: str = "caption") -> Caption:
-    """Parse one caption; spaces around fields are accepted.
+    """Parse one caption; spaces around fields are accepted, and the default separators of shuffling in place of commas.
 
     Raises:
         DataError: names the source, the caption and the field that breaks the grammar.
     """
-    fields = [field.strip() for field in text.strip().split(",")]
+    plain = text
+    for separator in (KEEP_SEPARATOR, SECONDARY_SEPARATOR):
+        plain = plain.replace(separator, ",")
+    fields = [field.strip() for field in plain.strip().split(",")]
 
     def fail(problem: str) -> DataError:
         return DataError(source, f"caption {text.strip()!r}: {problem}", GRAMMAR, "correct the caption")
@@ -101,16 +112,18 @@ def parse_caption(text: str, source: str = "caption") -> Caption:
 class CaptionOptions(Options):
     """What happens to captions in training; the order of the published trainer (REFERENCE A7) is kept."""
 
-    dropout_rate: float = Field(default=0.0, ge=0, le=1, description="share of captions replaced by the empty caption")
+    dropout_rate: float = Field(default=0.1, ge=0, le=1, description="share of captions replaced by the empty caption")
     dropout_every_n_epochs: int = Field(default=0, ge=0, description="drop all captions in every n-th epoch; 0: never")
     shuffle: bool = Field(
         default=False, description="shuffle the fields; off by default, since their order has a meaning"
     )
     keep_tokens: int = Field(default=1, ge=0, description="fields at the front that shuffling leaves in place")
     keep_tokens_separator: str = Field(
-        default="|||", description="text between fixed and shuffled fields, where it occurs"
+        default=KEEP_SEPARATOR, description="text between fixed and shuffled fields, where it occurs"
     )
-    secondary_separator: str = Field(default=";;;", description="joins fields that shuffling keeps together")
+    secondary_separator: str = Field(
+        default=SECONDARY_SEPARATOR, description="joins fields that shuffling keeps together"
+    )
 
 
 def augment_caption(text: str, options: CaptionOptions, rng: np.random.Generator, epoch: int) -> str:
@@ -119,7 +132,7 @@ def augment_caption(text: str, options: CaptionOptions, rng: np.random.Generator
     A shuffled caption is joined with "," (the published trainer joins with ", ", which changes the tokens).
     """
     every = options.dropout_every_n_epochs
-    if every and epoch % every == 0 and epoch > 0:
+    if every and (epoch + 1) % every == 0:
         return ""
     if options.dropout_rate > 0 and rng.random() < options.dropout_rate:
         return ""

@@ -213,12 +213,13 @@ class ChipDataset:
             plan += [order[k : k + batch_size] for k in range(0, len(order), batch_size)]
         return [plan[k] for k in rng.permutation(len(plan))]
 
-    def collate(self, indices: list[int], epoch: int, seed: int, augment: bool = True) -> Batch:
+    def collate(self, indices: list[int], epoch: int, seed: int, number: int = 0, augment: bool = True) -> Batch:
         """The batch of the samples at ``indices``; depends on nothing but the arguments.
 
         Args:
             indices: samples of one bucket.
-            epoch, seed: choose the caption augmentation.
+            epoch, seed, number: choose the caption augmentation; ``number`` is the batch's place in the epoch, so that
+                a chip shown several times is augmented anew each time.
             augment: False leaves captions as they are, for validation.
         """
         chosen = [self.samples[index] for index in indices]
@@ -226,8 +227,10 @@ class ChipDataset:
         for place, sample in enumerate(chosen):
             text = self._plain(sample)
             if augment:
-                stream = int(sha256_bytes(f"{seed}/{epoch}/{place}/{sample.id}".encode())[:15], 16)
-                text = augment_caption(sample.caption_text, self.options.captions, np.random.default_rng(stream), epoch)
+                stream = int(sha256_bytes(f"{seed}/{epoch}/{number}/{place}/{sample.id}".encode())[:15], 16)
+                text = augment_caption(
+                    sample.training_text, self.options.captions, np.random.default_rng(stream), epoch
+                )
             captions.append(text)
         embedded = self._texts(captions)
         latents = [self._latent(sample, self._buckets[sample.id]) for sample in chosen]
@@ -302,19 +305,18 @@ class ChipDataset:
     def _plain(self, sample: Sample) -> str:
         rng = np.random.default_rng(0)
         quiet = CaptionOptions(
+            dropout_rate=0.0,
             keep_tokens_separator=self.options.captions.keep_tokens_separator,
             secondary_separator=self.options.captions.secondary_separator,
         )  # pyright: ignore
-        return augment_caption(sample.caption_text, quiet, rng, 0)
+        return augment_caption(sample.training_text, quiet, rng, 0)
 
     def _texts(self, captions: list[str]) -> list[tuple[Tensor, Tensor]]:
         keys = {c: text_key(c, self.texts.model_hash, self.texts.dtype, self.texts.token_lengths) for c in captions}
         missing = sorted({caption for caption, key in keys.items() if self.cache.get(key) is None})
-        for start in range(0, len(missing), 64):
-            part = missing[start : start + 64]
-            context, pooled = self.texts.encode(part)
-            for row, caption in enumerate(part):
-                self.cache.put(keys[caption], pack_text(context[row], pooled[row]))
+        for caption in missing:  # one by one: in a batch, the last bits depend on the neighbours
+            context, pooled = self.texts.encode([caption])
+            self.cache.put(keys[caption], pack_text(context[0], pooled[0]))
         found = [self.cache.get(keys[caption]) for caption in captions]
         return [(entry["context"], entry["pooled"]) for entry in found if entry is not None]
 
@@ -322,34 +324,47 @@ class ChipDataset:
         known = self._latents.get((sample.id, bucket))
         if known is not None:
             return known
-        key = latent_key(
-            self._content(sample.image_path),
-            self.chips.model_hash,
-            self.chips.dtype,
-            *bucket,
-            self.remap.record(),
-        )
-        entry = self.cache.get_or_compute(key, lambda: self._encode(sample, bucket))
+        entry = self._published(sample, bucket) if self.options.cache.read_reference else None
+        if entry is None:
+            key = latent_key(
+                self._content(sample.image_path),
+                self.chips.model_hash,
+                self.chips.dtype,
+                *bucket,
+                self.remap.record(),
+            )
+            entry = self.cache.get_or_compute(key, lambda: self._encode(sample, bucket))
+        if self.options.cache.write_reference:
+            self._publish(sample, bucket, entry)
         self._latents[sample.id, bucket] = (entry["mean"], entry["std"])
         return entry["mean"], entry["std"]
 
     def _encode(self, sample: Sample, bucket: tuple[int, int]) -> dict[str, Tensor]:
-        fitted, original, crop = fit_to_bucket(load_chip(sample.image_path), *bucket)
-        published = reference_cache_path(sample.image_path, original)
-        if self.options.cache.read_reference and published.is_file():
-            raw = read_reference_latents(
-                published, (bucket[1] // self.chips.reduction, bucket[0] // self.chips.reduction)
-            )
-            mean = (torch.from_numpy(raw) - self.chips.shift) * self.chips.scale
-            return {"mean": mean, "std": torch.zeros_like(mean)}
+        fitted, _, _ = fit_to_bucket(load_chip(sample.image_path), *bucket)
         mean, std = self.chips.encode(torch.from_numpy(self.remap.to_model(fitted))[None, None])
         if not (torch.isfinite(mean).all() and torch.isfinite(std).all()):
             raise NumericalError(
                 sample.image_path, "its latent holds NaN or Inf", "finite latents", 'set train.precision = "no"'
             )
-        if self.options.cache.write_reference:
-            generator = torch.Generator().manual_seed(0)
-            raw = mean + std * torch.randn(mean.shape, generator=generator)
-            raw = (raw / self.chips.scale + self.chips.shift)[0].cpu().numpy()
-            write_reference_latents(sample.image_path, raw, original, crop)
         return {"mean": mean[0].cpu(), "std": std[0].cpu()}
+
+    def _published(self, sample: Sample, bucket: tuple[int, int]) -> dict[str, Tensor] | None:
+        """Latent from the published cache file beside the chip; read anew each time, never kept under our own key."""
+        tall, wide = load_chip(sample.image_path).shape
+        file = reference_cache_path(sample.image_path, (wide, tall))
+        if not file.is_file():
+            return None
+        raw = read_reference_latents(file, (bucket[1] // self.chips.reduction, bucket[0] // self.chips.reduction))
+        if raw is None:
+            return None
+        mean = (torch.from_numpy(raw) - self.chips.shift) * self.chips.scale
+        return {"mean": mean, "std": torch.zeros_like(mean)}
+
+    def _publish(self, sample: Sample, bucket: tuple[int, int], entry: dict[str, Tensor]) -> None:
+        """Write the published cache file: one draw from the latent's distribution, by a fixed seed."""
+        _, original, crop = fit_to_bucket(load_chip(sample.image_path), *bucket)
+        generator = torch.Generator().manual_seed(0)
+        drawn = entry["mean"] + entry["std"] * torch.randn(entry["mean"].shape, generator=generator)
+        write_reference_latents(
+            sample.image_path, (drawn / self.chips.scale + self.chips.shift).numpy(), original, crop
+        )

@@ -20,18 +20,18 @@ def reference_cache_path(image_path: Path, original_size: tuple[int, int]) -> Pa
     return image_path.with_name(f"{image_path.stem}_{width:04d}x{height:04d}_sd3.npz")
 
 
-def read_reference_latents(path: Path, latent_size: tuple[int, int]) -> Float[np.ndarray, "channel h w"]:
-    """Raw latents for the latent size (h, w).
+def read_reference_latents(path: Path, latent_size: tuple[int, int]) -> Float[np.ndarray, "channel h w"] | None:
+    """Raw latents for the latent size (h, w); None where the file holds other sizes only.
 
     Raises:
-        FileError: damaged file, or no entry of this size.
+        FileError: damaged file.
         DataError: all-zero (as in the published sample) or non-finite latents.
     """
     height, width = latent_size
     entries = _read(path)
     key = f"latents_{height}x{width}"
     if key not in entries:
-        raise FileError(path, f"holds {sorted(entries)}", f"an entry '{key}'", "remove the file; it is computed again")
+        return None
     if not isinstance(entries[key], np.ndarray) or entries[key].shape[1:] != latent_size:
         raise DataError(
             path,

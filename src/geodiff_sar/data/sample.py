@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geodiff_sar.core.types import Pose
-from geodiff_sar.data.caption import Caption
+from geodiff_sar.data.caption import Caption, has_separators
 
 
 @dataclass(frozen=True)
@@ -28,3 +28,9 @@ class Sample:
     pose: Pose | None
     prior_path: Path | None
     repeats: int = 1
+
+    @property
+    def training_text(self) -> str:
+        """The caption as the text encoders see it: printed from its fields, so that training and generation spell it
+        alike; as written where it holds separators for shuffling."""
+        return self.caption_text if has_separators(self.caption_text) else str(self.caption)

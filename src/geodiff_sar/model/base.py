@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel
 from pydantic import Field
-from transformers import CLIPTextModelWithProjection, PreTrainedTokenizerFast, T5EncoderModel
+from transformers import AutoTokenizer, CLIPTextModelWithProjection, PreTrainedTokenizerFast, T5EncoderModel
 from transformers.utils import logging as transformers_logging
 
 from geodiff_sar.core.config import Options, parse_options
@@ -20,7 +21,14 @@ EMBEDDED = {"mini": Path(__file__).resolve().parent.parent / "weights" / "mini"}
 """Base models that ship in the package, by name."""
 
 SETTINGS_FILE = "geodiff_base.json"
-PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+CLASSES: dict[str, Any] = {
+    "transformer": SD3Transformer2DModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModelWithProjection,
+    "text_encoder_2": CLIPTextModelWithProjection,
+    "text_encoder_3": T5EncoderModel,
+}
+PARTS = tuple(CLASSES)
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 
 MODEL_INDEX = {
@@ -108,11 +116,11 @@ def load_base(name: str, dtype: torch.dtype = torch.float32, device: torch.devic
     folder = base_folder(name)
     quiet_libraries()
     hashes = {part: part_hash(folder, part) for part in PARTS}
-    transformer = load_part(SD3Transformer2DModel, folder, "transformer", dtype)
-    vae = load_part(AutoencoderKL, folder, "vae", dtype)
-    clip_l = load_part(CLIPTextModelWithProjection, folder, "text_encoder", dtype)
-    clip_g = load_part(CLIPTextModelWithProjection, folder, "text_encoder_2", dtype)
-    t5 = load_part(T5EncoderModel, folder, "text_encoder_3", dtype)
+    transformer = load_part(folder, "transformer", dtype)
+    vae = load_part(folder, "vae", dtype)
+    clip_l = load_part(folder, "text_encoder", dtype)
+    clip_g = load_part(folder, "text_encoder_2", dtype)
+    t5 = load_part(folder, "text_encoder_3", dtype)
     for part in (transformer, vae, clip_l, clip_g, t5):
         part.eval().requires_grad_(False)
         torch.nn.Module.to(part, device or torch.device("cpu"))
@@ -135,26 +143,66 @@ def _whole_hash(hashes: dict[str, str]) -> str:
     return sha256_bytes(*(hashes[part].encode() for part in PARTS))
 
 
-def load_part(cls, folder: Path, part: str, dtype: torch.dtype):
-    """One part of a base by its diffusers or transformers class; local files only."""
+def load_part(folder: Path, part: str, dtype: torch.dtype) -> Any:
+    """One part of a base by its diffusers or transformers class; local files only, every tensor in its place.
+
+    Raises:
+        FileError: no configuration, damaged weights, or tensors that are missing, unexpected or of another shape.
+    """
     if not (folder / part / "config.json").is_file():
         raise FileError(folder / part / "config.json", "no such file", f"a base holds '{part}'", _REMEDY)
+    cls = CLASSES[part]
     option = "torch_dtype" if cls.__module__.startswith("diffusers") else "dtype"
     try:
-        return cls.from_pretrained(folder / part, local_files_only=True, **{option: dtype})
-    except (OSError, RuntimeError, ValueError) as error:
+        module, found = cls.from_pretrained(
+            folder / part, local_files_only=True, output_loading_info=True, **{option: dtype}
+        )
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(folder / part, f"cannot be loaded ({str(error)[:300]})", "intact weights", _REMEDY) from error
+    wrong = {kind: sorted(map(str, found[f"{kind}_keys"])) for kind in ("missing", "unexpected", "mismatched")}
+    if any(wrong.values()):
+        listed = ", ".join(f"{len(keys)} {kind} {keys[:3]}" for kind, keys in wrong.items() if keys)
+        raise FileError(folder / part, f"tensors: {listed}", f"exactly the tensors of a {cls.__name__}", _REMEDY)
+    return module
+
+
+def expected_tensors(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors that one part's configuration asks for; nothing is allocated.
+
+    Raises:
+        FileError: a configuration that cannot be used.
+    """
+    cls = CLASSES[part]
+    try:
+        with torch.device("meta"):
+            if cls.__module__.startswith("diffusers"):
+                module = cls.from_config(cls.load_config(folder / part, local_files_only=True))
+            else:
+                module = cls(cls.config_class.from_pretrained(folder / part, local_files_only=True))
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileError(
+            folder / part / "config.json", f"cannot be used ({str(error)[:200]})", f"that of a {cls.__name__}", _REMEDY
+        ) from error
+    tied = set(getattr(module, "_tied_weights_keys", None) or ())
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if name not in tied}
 
 
 def load_tokenizers(
     folder: Path,
 ) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
-    """The three tokenizers of a base, from their ``tokenizer.json``."""
+    """The three tokenizers of a base, from ``tokenizer.json`` or from vocabulary and merges."""
     loaded = []
     for part in TOKENIZERS:
-        if not (folder / part / "tokenizer.json").is_file():
+        if (folder / part / "tokenizer.json").is_file():
+            kind: Any = PreTrainedTokenizerFast
+        elif any((folder / part / name).is_file() for name in ("vocab.json", "spiece.model")):  # as SD3.5's own folder
+            kind = AutoTokenizer
+        else:
             raise FileError(folder / part / "tokenizer.json", "no such file", f"a base holds '{part}'", _REMEDY)
-        loaded.append(PreTrainedTokenizerFast.from_pretrained(folder / part, local_files_only=True))
+        try:
+            loaded.append(kind.from_pretrained(folder / part, local_files_only=True))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise FileError(folder / part, f"cannot be read ({str(error)[:200]})", "a tokenizer", _REMEDY) from error
     return (loaded[0], loaded[1], loaded[2])
 
 
@@ -164,21 +212,26 @@ def quiet_libraries() -> None:
 
 
 def read_settings(folder: Path, native_size: int) -> BaseSettings:
-    """Settings of a base; without a settings file those of SD3.5 with the scheduler's shift and the native size."""
+    """Settings of a base; without a settings file those of SD3.5 with the scheduler's shift, and pictures of the native size
+    or, where that is larger, of 512 pixels, the published default."""
     path = folder / SETTINGS_FILE
     if path.is_file():
         return parse_options(BaseSettings, read_json(path), str(path))
     scheduler = folder / "scheduler" / "scheduler_config.json"
     shift = float(read_json(scheduler).get("shift", 3.0)) if scheduler.is_file() else 3.0
-    return BaseSettings(resolution=(native_size, native_size), shift=shift)  # pyright: ignore
+    side = min(native_size, 512)
+    return BaseSettings(resolution=(side, side), shift=shift)  # pyright: ignore
 
 
 def part_hash(folder: Path, part: str) -> str:
-    """Content hash over the weight files of one part, in the order of their names."""
+    """Content hash of one part: its configuration, its weight files in the order of their names, and its tokenizer."""
     files = sorted((folder / part).glob("*.safetensors"))
     if not files:
         raise FileError(folder / part, "holds no .safetensors file", f"a base holds the weights of '{part}'", _REMEDY)
-    return sha256_bytes(*(sha256_file(file).encode() for file in files))
+    config = [file for file in (folder / part / "config.json",) if file.is_file()]
+    tokenizer = folder / part.replace("text_encoder", "tokenizer")
+    words = sorted(file for file in tokenizer.glob("*") if file.is_file()) if part.startswith("text_encoder") else []
+    return sha256_bytes(*(sha256_file(file).encode() for file in (*config, *files, *words)))
 
 
 _REMEDY = "run `geodiff-sar check-weights` to see what is missing or damaged"

@@ -24,10 +24,11 @@ class DatasetSource(BatchSource[Batch]):
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
 
     def plan(self, epoch: int) -> list[Any]:
-        return self.dataset.batch_plan(self.batch_size, self.seed, epoch)
+        return list(enumerate(self.dataset.batch_plan(self.batch_size, self.seed, epoch)))
 
     def load(self, item: Any, epoch: int) -> Batch:
-        return self.dataset.collate(item, epoch, self.seed)
+        number, indices = item
+        return self.dataset.collate(indices, epoch, self.seed, number)
 
 
 class AdapterTask(Task[Batch]):

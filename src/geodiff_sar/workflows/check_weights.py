@@ -10,13 +10,13 @@ from safetensors import SafetensorError, safe_open
 from geodiff_sar.core.errors import GeodiffError
 from geodiff_sar.core.files import sha256_file
 from geodiff_sar.model.adapter import load_conditioning, resolve_adapter
-from geodiff_sar.model.base import PARTS, SETTINGS_FILE, TOKENIZERS, base_folder, base_hash
+from geodiff_sar.model.base import PARTS, SETTINGS_FILE, base_folder, base_hash, expected_tensors, load_tokenizers
 
 
 def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str, bool]:
     """Report on a base and, if named, an adapter; returns the report and whether everything needed is intact.
 
-    Every tensor is read, so a truncated or damaged file is found.
+    Every tensor is read, so a truncated or damaged file is found, and compared with what the configuration asks for.
     """
     folder = base_folder(pretrained_model)
     rows, problems = [], []
@@ -26,11 +26,15 @@ def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str,
             problems.append(f"{folder / part / 'config.json'}: missing")
         if not files:
             problems.append(f"{folder / part}: no .safetensors file")
+        before = len(problems)
         for file in files:
             rows.append(_row(part, file, problems))
-    for part in TOKENIZERS:
-        if not (folder / part / "tokenizer.json").is_file():
-            problems.append(f"{folder / part / 'tokenizer.json'}: missing")
+        if files and len(problems) == before and (folder / part / "config.json").is_file():
+            problems += _tensor_problems(folder, part, files)
+    try:
+        load_tokenizers(folder)
+    except GeodiffError as error:
+        problems.append(f"{error.subject}: {error.found}")
     if lora_weights is not None:
         try:
             found = resolve_adapter(lora_weights)
@@ -53,6 +57,24 @@ def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str,
             console.print(f"PROBLEM  {problem}", markup=False, soft_wrap=True)
         console.print("everything needed is there and intact" if not problems else f"{len(problems)} problems")
     return captured.get().rstrip(), not problems
+
+
+def _tensor_problems(folder: Path, part: str, files: list[Path]) -> list[str]:
+    """Tensors that the part's configuration asks for and the files lack, and the other way round."""
+    try:
+        wanted = expected_tensors(folder, part)
+    except GeodiffError as error:
+        return [f"{error.subject}: {error.found}"]
+    found: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            found |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+    kinds = {
+        "missing": sorted(wanted.keys() - found.keys()),
+        "unexpected": sorted(found.keys() - wanted.keys()),
+        "of another shape": sorted(key for key in wanted.keys() & found.keys() if wanted[key] != found[key]),
+    }
+    return [f"{folder / part}: {len(keys)} tensors {kind} {keys[:3]}" for kind, keys in kinds.items() if keys]
 
 
 def _row(part: str, file: Path, problems: list[str]) -> tuple[str, ...]:

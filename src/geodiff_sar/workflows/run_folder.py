@@ -29,7 +29,8 @@ FREE_KEYS = (
     "preview",
     "data.root",
     "data.pointcloud_dir",
-    "data.cache",
+    "data.cache.folder",
+    "data.cache.write_reference",
     "save_precision",
 )
 """Settings that may change between interruption and resume: they do not change the weights. (The data may move; its
