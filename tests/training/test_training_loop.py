@@ -66,7 +66,7 @@ def same(one: Line, two: Line) -> bool:
 
 @pytest.mark.parametrize("accumulation", [1, 2, 3])
 def test_resume_from_any_checkpoint_is_exact(tmp_path, accumulation):
-    whole, _ = run(tmp_path / "a", accumulation=accumulation, keep_last=None, checkpoint_every_steps=1)
+    whole, _ = run(tmp_path / "a", accumulation=accumulation, keep_last=0, checkpoint_every_steps=1)
     import shutil
 
     for step in (1, 4, 7, 11):
@@ -74,7 +74,7 @@ def test_resume_from_any_checkpoint_is_exact(tmp_path, accumulation):
         folder.mkdir()
         name = f"step-{step:08d}"
         shutil.copytree(tmp_path / "a" / name, folder / name)
-        again, result = run(folder, accumulation=accumulation, keep_last=None, checkpoint_every_steps=1)
+        again, result = run(folder, accumulation=accumulation, keep_last=0, checkpoint_every_steps=1)
         assert len(result.losses) == 12 - step
         assert same(whole, again)
 
@@ -117,7 +117,7 @@ def test_previews_do_not_change_the_training(tmp_path):
 
 
 def test_nan_names_the_batch(tmp_path):
-    with pytest.raises(NumericalError, match="step 1: loss is nan for the chips rows 4"):
+    with pytest.raises(NumericalError, match="step 1: the loss is nan for the chips rows 4"):
         run(tmp_path, source=Numbers(bad=True))
 
 

@@ -19,7 +19,8 @@ from geodiff_sar.data.buckets import fit_to_bucket
 from geodiff_sar.data.collate import make_condition
 from geodiff_sar.data.image import to_grey8
 from geodiff_sar.data.remap import AmplitudeRemap
-from geodiff_sar.model.base import BaseModel
+from geodiff_sar.model.adapter import load_adapter, resolve_adapter
+from geodiff_sar.model.base import BaseModel, load_base
 from geodiff_sar.sampling.guidance import GuidanceOptions, Text, guided_velocity
 from geodiff_sar.sampling.solvers import SOLVERS, flow_sigmas
 
@@ -59,13 +60,12 @@ class ChipRequest:
 
 
 class GeoDiffSARPipeline(DiffusionPipeline):
-    """SD3 with a conditioning stack. Build it with ``from_base``.
+    """SD3 with a conditioning stack. Build it with ``from_pretrained`` or, from loaded parts, with ``from_base``.
 
     Everything about one chip (text, fusion, noise, decoding) is computed apart from the others, only the transformer sees
     them as a batch; a seed therefore gives the same picture in any batch, up to rounding in the transformer.
     """
 
-    model_cpu_offload_seq = "text_encoder->text_encoder_2->text_encoder_3->conditioning->transformer->vae"
     _optional_components = ["conditioning"]  # noqa: RUF012
 
     def __init__(
@@ -97,6 +97,41 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         self.base: BaseModel
         self.remap: AmplitudeRemap
         self.t5_only = False
+
+    @classmethod
+    def from_pretrained(  # pyright: ignore
+        cls,
+        pretrained_model: str = "mini",
+        lora_weights: str | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+    ) -> "GeoDiffSARPipeline":
+        """Pipeline from files.
+
+        Args:
+            pretrained_model: "mini" or a folder in diffusers' layout.
+            lora_weights: an adapter's folder, one of its files, or a glob; None: the base alone.
+            dtype: number format of the base.
+            device: where to put it; None: the CPU.
+
+        Raises:
+            GeodiffError: a part is missing, damaged, or does not match.
+        """
+        base = load_base(pretrained_model, dtype, device)
+        if lora_weights is None:
+            return cls.from_base(base)
+        adapter = load_adapter(resolve_adapter(lora_weights), base.transformer, base.hash)
+        adapter.conditioning.to(base.transformer.device)
+        return cls.from_base(base, adapter.conditioning, adapter.record.remap, adapter.record.shift)
+
+    def save_pretrained(self, *_: Any, **__: Any) -> None:
+        """Not offered: a base is a folder already, and an adapter is saved by training."""
+        raise OptionError(
+            "save_pretrained",
+            "called",
+            "a pipeline is a base folder and an adapter",
+            "copy the base's folder and the adapter's",
+        )
 
     @classmethod
     def from_base(
@@ -193,9 +228,14 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         fusion_scale: float,
     ) -> dict[str, Text]:
         rows: dict[str, list[Text]] = {name: [] for name in branches}
+        captions = {r.prompt for r in requests} | (
+            {r.negative_prompt for r in requests} if "negative" in branches else set()
+        )
+        encoded = {caption: self.base.text.encode([caption]) for caption in sorted(captions)}
         for request in requests:
             for name in branches:
-                rows[name].append(self._one_text(request, name, shape, size, fusion_scale))
+                caption = request.negative_prompt if name == "negative" else request.prompt
+                rows[name].append(self._one_text(request, name, encoded[caption], shape, size, fusion_scale))
         return {
             name: (torch.cat([context for context, _ in found]), torch.cat([pooled for _, pooled in found]))
             for name, found in rows.items()
@@ -205,15 +245,16 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         self,
         request: ChipRequest,
         branch: str,
+        encoded: Text,
         shape: tuple[int, int, int],
         size: tuple[int, int],
         fusion_scale: float,
     ) -> Text:
         """Context and pooled projection of one chip in one branch; negative and text branches see null embeddings."""
         transformer = self.base.transformer
-        caption = request.negative_prompt if branch == "negative" else request.prompt
-        context, pooled = self.base.text.encode([caption])
+        context, pooled = encoded
         if self.t5_only:
+            context = context.clone()
             context[:, : self.base.text.token_lengths[0]] = 0.0
         if self.conditioning is not None and fusion_scale != 0.0:
             full = branch == "full"

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from geodiff_sar.core.config import Options, parse_options, read_toml, shorten
+from geodiff_sar.core.console import warn
 from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.core.files import read_json, read_text, require_file
 from geodiff_sar.data.caption import CAPTION_START, parse_caption
@@ -35,6 +36,7 @@ class Prompt(Options):
     reference: str | None = Field(default=None, description="reference chip (--ref)")
     azimuth: float | None = Field(default=None, ge=0, lt=360, description="azimuth, degrees (--az)")
     depression: float | None = Field(default=None, gt=0, lt=90, description="depression, degrees (--dep)")
+    sample_sampler: str | None = Field(default=None, description="read from published files, has no effect (--ss)")
 
 
 FLAGS: dict[str, tuple[str, type]] = {
@@ -48,6 +50,7 @@ FLAGS: dict[str, tuple[str, type]] = {
     "ref": ("reference", str),
     "az": ("azimuth", float),
     "dep": ("depression", float),
+    "ss": ("sample_sampler", str),
 }
 
 
@@ -110,6 +113,10 @@ def load_prompts(path: Path) -> list[Prompt]:
         prompts = _toml_prompts(path)
     else:
         raise FileError(path, f"has the ending {path.suffix!r}", ".txt, .json or .toml", "rename or convert it")
+    if any(prompt.sample_sampler is not None for prompt in prompts):
+        warn(
+            f"{path}: --ss (sample_sampler) has no effect, as in the published trainer; the solver is an option of its own"
+        )
     if not prompts:
         raise FileError(path, "holds no prompt", "at least one prompt", "write one prompt per line")
     return prompts

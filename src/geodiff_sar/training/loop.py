@@ -32,14 +32,14 @@ class LoopOptions(Options):
     max_epochs: int | None = Field(default=None, ge=1, description="passes over the data; this or max_steps")
     batch_size: int = Field(default=8, ge=1, description="chips per process and micro-batch")
     accumulation: int = Field(default=1, ge=1, description="micro-batches per optimizer step")
-    clip_norm: float | None = Field(default=1.0, gt=0, description="limit of the gradient norm; leave out for none")
+    clip_norm: float = Field(default=1.0, ge=0, description="limit of the gradient norm; 0: none")
     seed: int = Field(default=1026, ge=0, lt=2**63, description="seed of everything random in training")
     precision: Literal["no", "bf16", "fp16"] = Field(default="no", description="mixed precision, by accelerate")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="where to train")
     gradient_checkpointing: bool = Field(default=False, description="recompute activations in the backward pass")
     checkpoint_every_steps: int | None = Field(default=None, ge=1, description="checkpoint every n steps")
     checkpoint_every_epochs: int | None = Field(default=None, ge=1, description="checkpoint every n epochs")
-    keep_last: int | None = Field(default=3, ge=1, description="checkpoints to keep; leave out for all")
+    keep_last: int = Field(default=3, ge=0, description="checkpoints to keep; 0: all")
     log_every: int = Field(default=10, ge=1, description="write logs every n steps")
     preview_every_steps: int | None = Field(default=None, ge=1, description="preview pictures every n steps")
     preview_every_epochs: int | None = Field(default=None, ge=1, description="preview pictures every n epochs")
@@ -174,7 +174,9 @@ def run_loop(
                 ) from error
         step, epoch, index = position["step"], position["epoch"], position["index"]
         say(f"resumed from {resume_from} (step {step})")
-    prune(folder, None)
+    if accelerator.is_main_process:
+        prune(folder)
+    accelerator.wait_for_everyone()
     plan = source.plan(epoch)
     if resume_from is not None and index >= len(plan):
         raise FileError(
@@ -195,30 +197,33 @@ def run_loop(
     with stop, progress_bar() as bar:
         bar.disable = not accelerator.is_main_process
         line = bar.add_task(title, total=last, completed=step, note="")
-        while step < last:
-            if stop.asked:
-                result.finished = False
-                break
+        while step < last and result.finished:
             micro = plan[index : index + options.accumulation * processes]
-            mine = micro[rank::processes]
             prepared.zero_grad()
-            loss, values, batch = 0.0, {}, None
-            for number, item in enumerate(mine):
+            loss, values, trouble = 0.0, {}, None
+            for number, item in enumerate(micro[rank::processes]):
                 torch.manual_seed(step_seed(options.seed, step, number * processes + rank))
                 batch = source.load(item, epoch)
                 with accelerator.autocast():
                     part_loss, values = task.loss(batch)
-                _require_finite(part_loss, "loss", step, task, batch)
-                accelerator.backward(part_loss / len(mine))
-                loss += float(part_loss.detach()) / len(mine)
-            norm = _reduce_and_clip(accelerator, parameters, options.clip_norm, prepared)
+                if not bool(torch.isfinite(part_loss)):
+                    trouble = _not_finite(step, f"the loss is {part_loss.item()} for the chips {task.describe(batch)}")
+                    break
+                accelerator.backward(part_loss / len(micro))
+                loss += float(part_loss.detach()) / len(micro)
+            loss, broken, asked = _reduce(
+                accelerator, parameters, (loss, float(trouble is not None), float(stop.asked))
+            )
+            if broken:
+                raise trouble or _not_finite(step, "the loss of another process is not finite")
+            if accelerator.scaler is not None:
+                accelerator.unscale_gradients(prepared)
+            logging = hooks.log is not None and ((step + 1) % options.log_every == 0 or step + 1 == last)
+            norms = _group_norms(optimizer) if logging else {}
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters, options.clip_norm or math.inf))
             if not math.isfinite(norm) and accelerator.scaler is None:
-                raise NumericalError(
-                    f"step {step + 1}",
-                    f"gradient norm is {norm} for the chips {task.describe(batch)}",
-                    "finite gradients",
-                    'lower the learning rate or the precision\'s risk (train.precision = "no")',
-                )
+                chips = "; ".join(task.describe(source.load(item, epoch)) for item in micro)
+                raise _not_finite(step, f"the gradient norm is {norm} for the chips {chips}")
             prepared.step()
             if schedule is not None:
                 schedule.step()  # type: ignore[attr-defined]
@@ -232,10 +237,13 @@ def run_loop(
                 epoch, index = epoch + 1, 0
                 plan = source.plan(epoch)
             bar.update(line, completed=step, note=f"loss {loss:.4f}")
-            if hooks.log and (step % options.log_every == 0 or step == last):
+            if hooks.log and logging:
                 rates = {f"lr/{g.get('name', i)}": float(g["lr"]) for i, g in enumerate(optimizer.param_groups)}
-                hooks.log(step, {"loss": loss, "gradient_norm": norm, "epoch": float(epoch), **rates, **values})
+                hooks.log(
+                    step, {"loss": loss, "gradient_norm": norm, "epoch": float(epoch), **norms, **rates, **values}
+                )
             done = step == last
+            result.finished = done or not asked
 
             def due(steps: int | None, epochs: int | None) -> bool:
                 by_epoch = epochs is not None and epoch_ended and epoch % epochs == 0  # noqa: B023
@@ -247,7 +255,7 @@ def run_loop(
                     hooks.log(step, measured)
             if hooks.preview and due(options.preview_every_steps, options.preview_every_epochs):
                 _in_eval_mode(task, optimizer, lambda: hooks.preview(step))  # type: ignore[misc]  # noqa: B023
-            if done or stop.asked or due(options.checkpoint_every_steps, options.checkpoint_every_epochs):
+            if done or asked or due(options.checkpoint_every_steps, options.checkpoint_every_epochs):
                 position = {"step": step, "epoch": epoch, "index": index}
                 if accelerator.is_main_process:
                     _write_checkpoint(folder, task, optimizer, parts, position, hooks, options)
@@ -282,7 +290,7 @@ def _write_checkpoint(
     options: LoopOptions,
 ) -> None:
     with atomic_directory(folder / checkpoint_name(position["step"])) as path:
-        if hooks.checkpoint:  # first: leaving eval mode may round the weights of a schedule-free optimizer
+        if hooks.checkpoint:
             checkpoint = hooks.checkpoint
             _in_eval_mode(task, optimizer, lambda: checkpoint(path, position["step"]))
         write_state(path, task.modules(), {name: part.state_dict() for name, part in parts.items()}, position)
@@ -290,8 +298,11 @@ def _write_checkpoint(
 
 
 def _in_eval_mode(task: Task, optimizer: torch.optim.Optimizer, call: Callable[[], Any]) -> Any:
+    """Call with modules and optimizer in eval mode; weights and random state are as before afterwards, bit for bit."""
     modules = task.modules().values()
     state = torch.get_rng_state()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]] if _has_modes(optimizer) else []
+    kept = [parameter.detach().clone() for parameter in parameters]
     for module in modules:
         module.eval()
     _set_mode(optimizer, training=False)
@@ -302,33 +313,54 @@ def _in_eval_mode(task: Task, optimizer: torch.optim.Optimizer, call: Callable[[
         for module in modules:
             module.train()
         _set_mode(optimizer, training=True)
+        with torch.no_grad():
+            for parameter, before in zip(parameters, kept, strict=True):
+                parameter.copy_(before)  # going there and back rounds the weights of a schedule-free optimizer
         torch.set_rng_state(state)
 
 
+def _has_modes(optimizer: torch.optim.Optimizer) -> bool:
+    return callable(getattr(optimizer, "eval", None))
+
+
 def _set_mode(optimizer: torch.optim.Optimizer, training: bool) -> None:
-    switch = getattr(optimizer, "train" if training else "eval", None)  # schedule-free optimizers keep two weight sets
-    if callable(switch):
-        switch()
+    """Schedule-free optimizers keep two sets of weights, for training and for use."""
+    if _has_modes(optimizer):
+        getattr(optimizer, "train" if training else "eval")()
 
 
-def _reduce_and_clip(accelerator: Accelerator, parameters: list[Tensor], limit: float | None, optimizer: Any) -> float:
-    if accelerator.num_processes > 1:
-        for parameter in parameters:
-            if parameter.grad is not None:
-                parameter.grad = accelerator.reduce(parameter.grad, "mean")  # type: ignore[assignment]
-    if accelerator.scaler is not None:
-        accelerator.unscale_gradients(optimizer)
-    return float(torch.nn.utils.clip_grad_norm_(parameters, limit if limit is not None else math.inf))
+def _reduce(accelerator: Accelerator, parameters: list[Tensor], values: tuple[float, ...]) -> tuple[float, ...]:
+    """Sum gradients and values over the processes, in one exchange that every process takes part in."""
+    if accelerator.num_processes == 1:
+        return values
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    extra = torch.tensor(values, device=accelerator.device, dtype=torch.float32)
+    flat: Any = accelerator.reduce(torch.cat([*(g.flatten().float() for g in gradients), extra]), "sum")
+    start = 0
+    for parameter in parameters:
+        parameter.grad = flat[start : start + parameter.numel()].view_as(parameter).to(parameter.dtype)
+        start += parameter.numel()
+    return tuple(flat[start:].tolist())
 
 
-def _require_finite(loss: Tensor, what: str, step: int, task: Task, batch: Any) -> None:
-    if not torch.isfinite(loss).all():
-        raise NumericalError(
-            f"step {step + 1}",
-            f"{what} is {loss.item()} for the chips {task.describe(batch)}",
-            "a finite loss",
-            "look at these chips and their features; lower the learning rate",
+def _group_norms(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Gradient norm of each parameter group."""
+    result = {}
+    for number, group in enumerate(optimizer.param_groups):
+        squares = [p.grad.float().square().sum() for p in group["params"] if p.grad is not None]
+        result[f"gradient_norm/{group.get('name', number)}"] = (
+            float(torch.stack(squares).sum().sqrt()) if squares else 0.0
         )
+    return result
+
+
+def _not_finite(step: int, found: str) -> NumericalError:
+    return NumericalError(
+        f"step {step + 1}",
+        found,
+        "finite losses and gradients",
+        'look at these chips and their features; lower the learning rate, or set train.precision = "no"',
+    )
 
 
 class _StopSignal:

@@ -103,11 +103,11 @@ def checkpoint_name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def prune(folder: Path, keep_last: int | None) -> None:
-    """Delete all but the newest ``keep_last`` checkpoints, and what a killed run left unfinished."""
+def prune(folder: Path, keep_last: int = 0) -> None:
+    """Delete all but the newest ``keep_last`` checkpoints (0: none), and what a killed run left unfinished."""
     for path in folder.glob(".tmp-*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if keep_last is not None:
+    if keep_last:
         for path in checkpoints(folder)[:-keep_last]:
             shutil.rmtree(path)
 

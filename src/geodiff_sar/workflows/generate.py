@@ -250,10 +250,10 @@ def build_jobs(request: GenerateRequest, session: Session) -> list[Job]:
     angles: list[float | None] = [None] if request.azimuths is None else [*parse_azimuths(request.azimuths)]
     record = session.adapter.record if session.adapter else None
     resolution = record.resolution if record else session.base.settings.resolution
-    drawn = secrets.randbelow(2**32) if request.seed is None else request.seed
     jobs = []
     for line in prompts:
         prompt = _with_defaults(line, request)
+        drawn = secrets.randbelow(2**32) if request.seed is None else request.seed
         for angle in angles:
             for copy in range(request.images_per_prompt):
                 jobs.append(_job(request, session, prompt, angle, drawn, copy, resolution))

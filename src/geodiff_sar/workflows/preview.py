@@ -13,7 +13,7 @@ from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.base import BaseModel
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline
-from geodiff_sar.sampling.prompts import load_prompts
+from geodiff_sar.sampling.prompts import Prompt, load_prompts
 from geodiff_sar.sampling.recipe import write_chip
 from geodiff_sar.sampling.solvers import SOLVERS
 from geodiff_sar.workflows.requests import build_request
@@ -40,25 +40,31 @@ class Preview:
         remap: AmplitudeRemap,
         folder: Path,
         name: str,
+        resolution: tuple[int, int],
+        pointcloud_dir: Path | None,
     ):
+        self.resolution = resolution
         self.options, self.folder, self.name = options, folder / "samples", name
         self.prompts = [] if options.prompts_file is None else load_prompts(Path(options.prompts_file))
         self.pipeline = GeoDiffSARPipeline.from_base(base, conditioning, remap, shift)
         width = conditioning.sizes.feature_dim
         self.requests = [
-            build_request(prompt, number, feature_width=width) for number, prompt in enumerate(self.prompts)
+            build_request(prompt, number, width, folder=pointcloud_dir) for number, prompt in enumerate(self.prompts)
         ]
         if options.solver not in SOLVERS.names():
             raise OptionError(
                 "preview.solver", repr(options.solver), f"a solver: {', '.join(SOLVERS.names())}", "choose one"
             )
         for prompt, request in zip(self.prompts, self.requests, strict=True):
-            self.pipeline.check(request, prompt.width, prompt.height)
+            self.pipeline.check(request, *self._size(prompt))
 
     @property
     def wanted(self) -> bool:
         """Whether there is anything to draw."""
         return bool(self.prompts)
+
+    def _size(self, prompt: Prompt) -> tuple[int, int]:
+        return prompt.width or self.resolution[0], prompt.height or self.resolution[1]
 
     def write(self, step: int) -> dict[str, np.ndarray]:
         """Draw all prompts into samples/; returns the grey pictures by name."""
@@ -68,7 +74,7 @@ class Preview:
             default = self.pipeline.base.settings.guidance_scale if scale is None else scale
             guidance = GuidanceOptions(guidance_scale=default if prompt.scale is None else prompt.scale)  # pyright: ignore
             steps = prompt.sample_steps or self.options.sample_steps
-            output = self.pipeline([request], prompt.width, prompt.height, steps, self.options.solver, guidance)
+            output = self.pipeline([request], *self._size(prompt), steps, self.options.solver, guidance)
             recipe = {"kind": "preview", "prompt": request.prompt, "seed": request.seed, "training_step": step}
             path = self.folder / f"{self.name}_{step:08d}_{number:02d}.png"
             write_chip(path, output.amplitudes[0], recipe)

@@ -42,8 +42,8 @@ def build_request(
                 "write the prompt in the grammar (docs/formats.md)",
             )
         text = str(caption.with_azimuth(azimuth))
-    elif caption is not None:
-        azimuth = caption.azimuth_deg
+    elif caption is not None:  # spelled as in training
+        text, azimuth = str(caption), caption.azimuth_deg
     if azimuth is None and prompt.depression is not None:
         raise OptionError(
             "--depression (--dep)",
@@ -61,7 +61,9 @@ def build_request(
         prior = load_features(pointcloud_file(prompt.pointcloud_path, azimuth, folder), feature_width)
     reference = None if prompt.reference is None else load_chip(Path(prompt.reference))
     seed = default_seed if prompt.seed is None else prompt.seed
-    return ChipRequest(text, seed, prompt.negative_prompt or "", prior, reference, pose)
+    negative = prompt.negative_prompt or ""
+    unwanted = _caption(negative)
+    return ChipRequest(text, seed, negative if unwanted is None else str(unwanted), prior, reference, pose)
 
 
 def pointcloud_file(text: str, azimuth_deg: float | None, folder: Path | None) -> Path:

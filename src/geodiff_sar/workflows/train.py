@@ -2,14 +2,18 @@
 
 import platform
 import subprocess
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from pydantic import Field
 
 from geodiff_sar import __version__
+from geodiff_sar.conditioning.fusion import FUSIONS
 from geodiff_sar.conditioning.stack import (
     ConditioningOptions,
     ConditioningSizes,
@@ -17,9 +21,9 @@ from geodiff_sar.conditioning.stack import (
     FusionOptions,
     default_embed_dim,
 )
-from geodiff_sar.core.config import Options, PlainName, dump_toml, write_toml
+from geodiff_sar.core.config import Options, PlainName, dump_toml, parse_options, write_toml
 from geodiff_sar.core.console import say
-from geodiff_sar.core.errors import DataError, Interrupted, OptionError
+from geodiff_sar.core.errors import DataError, GeodiffError, Interrupted, OptionError
 from geodiff_sar.core.files import atomic_write_text, require_writable, sha256_file, write_json
 from geodiff_sar.data.dataset import ChipDataset, DataOptions
 from geodiff_sar.data.readers import read_samples
@@ -28,7 +32,7 @@ from geodiff_sar.data.splits import split_samples
 from geodiff_sar.model.adapter import AdapterRecord, save_adapter
 from geodiff_sar.model.base import BaseModel, base_hash, load_base
 from geodiff_sar.model.device import choose_device
-from geodiff_sar.model.lora import LoraOptions, add_lora
+from geodiff_sar.model.lora import LoraOptions, add_lora, float_trained
 from geodiff_sar.training.adapter_task import AdapterTask, DatasetSource
 from geodiff_sar.training.ema import EmaOptions, WeightAverage
 from geodiff_sar.training.loop import Hooks, LoopOptions, LoopResult, run_loop, steps_per_epoch, total_steps
@@ -88,6 +92,7 @@ def train(config: TrainConfig) -> Path:
 
 def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     """As train; also returns what the loop measured."""
+    config = with_resolved_fusion(config)
     if config.data.root is None:
         raise OptionError("data.root", "not set", "a training run has data", "set data.root in the file or by --set")
     options = config.train
@@ -96,7 +101,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     training, validation = split_samples(samples, config.data.split)
     fingerprint = {"base_hash": base_hash(config.base), **data_fingerprint(training, validation)}
     folder = Path(config.output_dir) / config.output_name
-    resume_from = check_run_folder(folder, config, fingerprint)
+    resume_from = on_main_process(accelerator, lambda: check_run_folder(folder, config, fingerprint))
     base = load_base(config.base, _base_dtype(options.precision), accelerator.device)
     remap = config.remap or base.settings.remap
     resolution = config.data.buckets.resolution or base.settings.resolution
@@ -127,7 +132,8 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     steps = total_steps(options, len(source.plan(0)), accelerator.num_processes)
     schedule = build_schedule(optimizer, config.schedule, steps)
     average = WeightAverage(task.modules(), config.ema.decay) if config.ema.enabled else None
-    preview = Preview(config.preview, base, conditioning, shift, remap, folder, config.output_name)
+    clouds = _optional_path(config.data.pointcloud_dir)
+    preview = Preview(config.preview, base, conditioning, shift, remap, folder, config.output_name, resolution, clouds)
 
     def record(done: int) -> AdapterRecord:
         return AdapterRecord(
@@ -153,7 +159,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         with average.applied():
             return call()
 
-    with run_folder(folder, config, fingerprint):
+    with run_folder(folder, config, fingerprint) if accelerator.is_main_process else nullcontext():
         dataset.encode()
         if held_out is not None:
             held_out.encode()
@@ -198,6 +204,30 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         _write_run_papers(folder, config, record(result.steps), fingerprint, result)
         say(f"the adapter is in {folder}")
     return folder, result
+
+
+def with_resolved_fusion(config: TrainConfig) -> TrainConfig:
+    """The configuration with every option of its fusion method written out, environment variables included."""
+    fusion = config.fusion
+    given = parse_options(FUSIONS.get(fusion.method).Options, fusion.options, f"fusion.options of '{fusion.method}'")
+    resolved = fusion.model_copy(update={"options": given.model_dump(mode="json")})
+    return config.model_copy(update={"fusion": resolved})
+
+
+def on_main_process(accelerator: Accelerator, call: Callable[[], Any]) -> Any:
+    """The result of a call that only the main process makes; its user error is raised in all processes."""
+    if accelerator.num_processes == 1:
+        return call()
+    outcome: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        try:
+            outcome[0] = call()
+        except GeodiffError as error:
+            outcome[1] = (error.subject, error.found, error.rule, error.remedy)
+    outcome = broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise OptionError(*outcome[1])
+    return outcome[0]
 
 
 def start_accelerator(options: LoopOptions) -> Accelerator:
@@ -254,6 +284,7 @@ def _check_coordinates(config: TrainConfig, dataset: ChipDataset) -> None:
 
 def _choose_trained(config: TrainConfig, base: BaseModel) -> None:
     base.transformer.requires_grad_(config.train_base == "full")
+    float_trained(base.transformer)
     if config.train_base == "lora":
         add_lora(base.transformer, config.lora, config.train.seed)
     if config.train.gradient_checkpointing:
