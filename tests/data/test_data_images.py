@@ -88,3 +88,9 @@ def test_impossible_buckets():
     for wrong in ({"resolution": [0, 0]}, {"resolution": [-32, 32]}, {"min_bucket_reso": 64, "max_bucket_reso": 32}):
         with pytest.raises(ValueError, match=r"greater than or equal to 8|above max_bucket_reso"):
             BucketOptions.model_validate(wrong)
+
+
+def test_bucket_sides_are_multiples_of_the_step_and_the_published_rule_chooses():
+    found = make_buckets((256, 256), 128, 500, 64)
+    assert all(width % 64 == 0 and height % 64 == 0 for width, height in found)
+    assert choose_bucket((79, 100), [(1, 1), (3, 5)]) == (3, 5)  # |0.79 - 0.6| < |0.79 - 1|, though not in logarithms

@@ -191,3 +191,31 @@ def test_a_pickle_in_a_checkpoint_is_never_executed(tmp_path):
 def test_steps_and_epochs_together_are_refused():
     with pytest.raises(OptionError, match="one of them says when to stop"):
         total_steps(LoopOptions(max_steps=3, max_epochs=2), 5)
+
+
+@pytest.mark.parametrize("name", ["adamw_schedulefree", "adamw"])
+def test_looking_at_the_weights_changes_nothing(tmp_path, name):
+    from geodiff_sar.training.optimizers import OptimizerOptions, build_optimizer
+
+    found = []
+    for folder, often in ((tmp_path / "a", 12), (tmp_path / "b", 1)):
+        task = Line()
+        optimizer = build_optimizer(task.parameter_groups(), OptimizerOptions(name=name, lr=1e-2))
+        options = LoopOptions(max_steps=12, checkpoint_every_steps=often, preview_every_steps=often, device="cpu")
+        hooks = Hooks(preview=lambda step: None, checkpoint=lambda path, step: None)
+        run_loop(task, Numbers(), optimizer, None, options, folder, Accelerator(cpu=True), hooks)
+        found.append(task)
+    assert same(*found)
+
+
+def test_gradient_norms_are_logged_for_each_group(tmp_path):
+    logged: list[dict] = []
+    run(tmp_path, hooks=Hooks(log=lambda step, values: logged.append(values)), log_every=3)
+    assert len(logged) == 4
+    assert all(values["gradient_norm/model"] == pytest.approx(values["gradient_norm"]) for values in logged)
+
+
+def test_no_limit_of_the_gradient_norm(tmp_path):
+    limited, _ = run(tmp_path / "a", clip_norm=1e-6)
+    free, _ = run(tmp_path / "b", clip_norm=0)
+    assert not same(limited, free)

@@ -356,3 +356,31 @@ def test_check_weights_looks_into_the_adapter(adapter, tiny_base, tmp_path, dama
     report, intact = check_weights(str(tiny_base), str(copy))
     assert intact == (damage == "none"), report
     assert ("PROBLEM" in report) == (damage != "none")
+
+
+def test_captions_are_spelled_as_in_training(adapter, tiny_base, tmp_path):
+    typed = "SAR image, A, Ku-band, High, HH-Polarization, 0"
+    recipes = []
+    for name, prompt in (("a", CAPTION), ("b", typed)):
+        (path,) = make(adapter, tiny_base, tmp_path / name, prompt=prompt, allow_missing_geometry=True)
+        recipes.append(read_recipe(path))
+    assert recipes[1]["caption"] == CAPTION
+    assert recipes[0]["pixels_sha256"] == recipes[1]["pixels_sha256"]
+
+
+def test_each_line_without_a_seed_draws_its_own(tiny_base, tmp_path):
+    (tmp_path / "p.txt").write_text(f"{CAPTION} --d -1 --ss euler_a\n{CAPTION} --d -1\n{CAPTION} --d 4\n")
+    paths = make(None, tiny_base, tmp_path / "out", prompt=None, prompts_file=tmp_path / "p.txt", seed=None)
+    seeds = [read_recipe(path)["seed"] for path in paths]
+    assert seeds[2] == 4
+    assert len(set(seeds)) == 3
+
+
+def test_pipeline_from_files(adapter, tiny_base):
+    from geodiff_sar.sampling.pipeline import ChipRequest, GeoDiffSARPipeline
+
+    pipeline = GeoDiffSARPipeline.from_pretrained(str(tiny_base), str(adapter))
+    made = pipeline([ChipRequest(CAPTION, 1, prior=random_prior(1))], steps=2)
+    assert made.images[0].size == (32, 32)
+    assert pipeline.conditioning is not None
+    assert not pipeline.conditioning.training

@@ -348,3 +348,40 @@ def test_a_device_that_is_not_there(chips_root, tiny_base, tmp_path):
 def test_the_name_of_a_run_is_no_path(name):
     with pytest.raises(ValueError, match="plain name"):
         TrainConfig.model_validate({"output_name": name})
+
+
+def test_mixed_precision_trains_weights_in_float32(chips_root, tiny_base, tmp_path):
+    for mode in ("lora", "full"):
+        config = config_for(chips_root, tiny_base, tmp_path, max_steps=3, precision="bf16")
+        folder = train(config.model_copy(update={"output_name": mode, "train_base": mode}))
+        state = load_file(folder / "checkpoints" / "step-00000003" / "weights.safetensors")
+        buffers = ("transformer.pos_embed.pos_embed",)
+        trained = [v for key, v in state.items() if "lora" in key or (mode == "full" and key not in buffers)]
+        assert trained
+        assert all(value.dtype == torch.float32 for value in trained)
+        saved = weights_of(folder)
+        assert all(bool(value.isfinite().all()) for value in saved.values())
+
+
+def test_environment_cannot_change_a_resumed_run(chips_root, tiny_base, tmp_path, monkeypatch):
+    config = config_for(chips_root, tiny_base, tmp_path, max_steps=2)
+    config = config.model_copy(update={"fusion": type(config.fusion)(method="gentle")})
+    folder = train(config)
+    assert "alpha = 0.02" in (folder / "config.toml").read_text()
+    monkeypatch.setenv("GENTLE_ALPHA", "0.2")
+    with pytest.raises(OptionError, match=r"fusion\.options\.alpha: 0\.02 -> 0\.2"):
+        train(config)
+
+
+def test_previews_have_the_size_of_the_training(chips_root, tiny_base, tmp_path):
+    from PIL import Image
+
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("SAR image,A,Ku-band,High,HH-Polarization,0 --d 1 --s 2 --pc 1.pt --ss euler_a\n")
+    config = config_for(chips_root, tiny_base, tmp_path, max_steps=2, preview_every_steps=2)
+    buckets = config.data.buckets.model_copy(update={"resolution": (48, 32)})
+    data = config.data.model_copy(update={"buckets": buckets, "pointcloud_dir": str(chips_root / "3d_features")})
+    preview = type(config.preview).model_validate({"prompts_file": str(prompts)})
+    folder = train(config.model_copy(update={"data": data, "preview": preview}))
+    with Image.open(folder / "samples" / "run_00000002_00.png") as picture:
+        assert picture.size == (48, 32)

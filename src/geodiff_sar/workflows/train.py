@@ -1,5 +1,6 @@
 """Train an adapter on a base model, from one configuration to one output folder."""
 
+import os
 import platform
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from pydantic import Field
 
@@ -239,6 +241,8 @@ def start_accelerator(options: LoopOptions) -> Accelerator:
     wanted = choose_device(options.device, "train.device").type
     if options.precision == "fp16" and wanted == "cpu":
         raise OptionError("train.precision", "'fp16' on the CPU", "fp16 trains on a GPU only", 'set "no" or "bf16"')
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # another training in this process may have had other settings
+        AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision)
     found = accelerator.device.type
     if options.device not in ("auto", found):
