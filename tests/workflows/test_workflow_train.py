@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from geodiff_sar.core.config import write_toml
+from geodiff_sar.core.config import parse_options, write_toml
 from geodiff_sar.core.errors import DataError, FileError, GeodiffError, NumericalError, OptionError
 from geodiff_sar.model.adapter import load_adapter, resolve_adapter
 from geodiff_sar.model.base import load_base
@@ -20,7 +20,8 @@ from geodiff_sar.workflows.train import TrainConfig, run_training, train
 from support import SHARED, write_chips_root
 
 
-def config_for(root: Path, base: Path, output: Path, **train_options) -> TrainConfig:
+def config_for(root: Path, base: Path, output: Path, sections: dict | None = None, **train_options) -> TrainConfig:
+    """A short run on ``root``; ``sections`` adds to the tables of the configuration, train_options to [train]."""
     settings = {
         "base": str(base),
         "output_dir": str(output),
@@ -34,6 +35,8 @@ def config_for(root: Path, base: Path, output: Path, **train_options) -> TrainCo
         "ema": {"enabled": True},
         "train": {"max_steps": 8, "batch_size": 4, "device": "cpu", "checkpoint_every_steps": 3, **train_options},
     }
+    for name, values in (sections or {}).items():
+        settings[name] = {**settings.get(name, {}), **values}
     return TrainConfig.model_validate(settings)
 
 
@@ -191,10 +194,8 @@ def test_nan_names_step_and_chips(chips_root, tiny_base, tmp_path):
 
 
 def test_held_out_sector_and_validation_loss(chips_root, tiny_base, tmp_path):
-    config = config_for(chips_root, tiny_base, tmp_path, validate_every_steps=2, max_steps=4)
-    split = {"validation": "azimuth-sectors", "sectors": [(100.0, 200.0)]}
-    data = config.data.model_copy(update={"split": type(config.data.split).model_validate(split)})
-    folder = train(config.model_copy(update={"data": data}))
+    split = {"split": {"validation": "azimuth-sectors", "sectors": [(100.0, 200.0)]}}
+    folder = train(config_for(chips_root, tiny_base, tmp_path, {"data": split}, validate_every_steps=2, max_steps=4))
     assert json.loads((folder / "manifest.json").read_text())["data"]["validation"]["chips"] == 3
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -209,13 +210,13 @@ def test_previews_are_drawn_and_bad_prompts_found_at_once(chips_root, tiny_base,
     prompts = tmp_path / "prompts.txt"
     features = chips_root / "3d_features" / "1.pt"
     prompts.write_text(f"SAR image,A,Ku-band,High,HH-Polarization,0.0 --w 32 --h 32 --d 1 --s 2 --pc {features}\n")
-    config = config_for(chips_root, tiny_base, tmp_path, max_steps=4, preview_every_steps=2)
-    preview = type(config.preview).model_validate({"prompts_file": str(prompts)})
-    folder = train(config.model_copy(update={"preview": preview}))
+    drawn = {"preview": {"prompts_file": str(prompts)}}
+    config = config_for(chips_root, tiny_base, tmp_path, drawn, max_steps=4, preview_every_steps=2)
+    folder = train(config)
     assert sorted(p.name for p in (folder / "samples").iterdir()) == ["run_00000002_00.png", "run_00000004_00.png"]
     prompts.write_text("SAR image,A,Ku-band,High,HH-Polarization,0.0 --x 3\n")
     with pytest.raises(OptionError, match=r"prompts\.txt:1.*unknown flag --x"):
-        train(config.model_copy(update={"preview": preview, "output_name": "again"}))
+        train(config.model_copy(update={"output_name": "again"}))
 
 
 def test_full_fine_tuning_and_conditioning_only(chips_root, tiny_base, tmp_path):
@@ -278,8 +279,11 @@ def test_the_flag_for_missing_geometry(tiny_base, tmp_path):
         ({"data": {"cache": {"folder": "{file}"}}}, "cannot be written"),
         ({"output_dir": "{file}"}, "cannot be written"),
         ({"base": "nowhere"}, "base"),
-        ({"preview": {"prompts_file": "{prompts}", "solver": "heun"}}, "preview.solver"),
-        ({"preview": {"prompts_file": "{wide}"}}, "--width"),
+        (
+            {"preview": {"prompts_file": "{prompts}", "solver": "heun"}, "train": {"preview_every_steps": 1}},
+            "preview.solver",
+        ),
+        ({"preview": {"prompts_file": "{wide}"}, "train": {"preview_every_steps": 1}}, "--width"),
         ({"train": {"max_steps": 8, "max_epochs": 2}}, "one of them says when to stop"),
         ({"train": {"precision": "fp16"}}, "train.precision"),
     ],
@@ -305,6 +309,21 @@ def test_a_mistake_leaves_nothing_behind(chips_root, tiny_base, tmp_path, change
     with pytest.raises(GeodiffError, match=words):
         train(TrainConfig.model_validate_json(text))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"train": {"preview_every_steps": 2}}, "belong together"),
+        ({"preview": {"prompts_file": "p.txt"}}, "belong together"),
+        ({"train": {"validate_every_epochs": 2}}, "without chips held out"),
+        ({"train_base": "none"}, "settings of lora"),
+    ],
+)
+def test_settings_without_effect_are_refused(tmp_path, sections, words):
+    data = {"lora": {"rank": 2}, **sections}
+    with pytest.raises(OptionError, match=words):
+        parse_options(TrainConfig, data, "run.toml")
 
 
 def test_a_failed_start_does_not_block_the_folder(chips_root, tiny_base, tmp_path):
@@ -378,10 +397,13 @@ def test_previews_have_the_size_of_the_training(chips_root, tiny_base, tmp_path)
 
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("SAR image,A,Ku-band,High,HH-Polarization,0 --d 1 --s 2 --pc 1.pt --ss euler_a\n")
-    config = config_for(chips_root, tiny_base, tmp_path, max_steps=2, preview_every_steps=2)
-    buckets = config.data.buckets.model_copy(update={"resolution": (48, 32)})
-    data = config.data.model_copy(update={"buckets": buckets, "pointcloud_dir": str(chips_root / "3d_features")})
-    preview = type(config.preview).model_validate({"prompts_file": str(prompts)})
-    folder = train(config.model_copy(update={"data": data, "preview": preview}))
+    sections = {
+        "data": {
+            "buckets": {"min_bucket_reso": 16, "resolution": (48, 32)},
+            "pointcloud_dir": str(chips_root / "3d_features"),
+        },
+        "preview": {"prompts_file": str(prompts)},
+    }
+    folder = train(config_for(chips_root, tiny_base, tmp_path, sections, max_steps=2, preview_every_steps=2))
     with Image.open(folder / "samples" / "run_00000002_00.png") as picture:
         assert picture.size == (48, 32)

@@ -75,9 +75,3 @@ class Condition:
                 has_depression=torch.zeros_like(self.has_depression),
             )
         return result
-
-    def with_text(
-        self, context: Float[Tensor, "batch token2 context"], pooled: Float[Tensor, "batch pooled"]
-    ) -> "Condition":
-        """Copy with another text."""
-        return replace(self, context=context, pooled=pooled)

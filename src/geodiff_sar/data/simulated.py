@@ -24,7 +24,6 @@ from geodiff_sar.data.scattering_centres import AIRFRAMES, Centres, build_centre
 
 BAND_FREQUENCY_HZ = {"X": 9.6e9, "Ku": 15.2e9}
 PIXEL_M = 0.18
-FEATURE_WIDTH = 64
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.config import Options, parse_options
 from geodiff_sar.core.errors import DataError, FileError
 from geodiff_sar.core.files import atomic_write_bytes, read_json, sha256_bytes, sha256_file, write_json
+from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.lora import LoraOptions, load_lora, lora_state_dict
 
@@ -192,14 +193,11 @@ def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecor
 
 
 def _load_strictly(module: torch.nn.Module, state: dict[str, Tensor], source: Path) -> None:
-    wanted = module.state_dict()
-    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    wrong = sorted(key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape)
-    if missing or extra or wrong:
+    problems = mismatch(module.state_dict(), state)
+    if problems:
         raise DataError(
             source,
-            f"{len(missing)} tensors missing {missing[:3]}, {len(extra)} unexpected {extra[:3]}, "
-            f"{len(wrong)} of another shape {wrong[:3]}",
+            problems,
             "weights match their record exactly",
             "copy weights and record of one training run together",
         )

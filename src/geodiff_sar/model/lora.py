@@ -14,6 +14,7 @@ from torch import Tensor
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError, OptionError
+from geodiff_sar.core.tensors import mismatch
 
 DEFAULT_TARGETS = (
     "attn.to_q",
@@ -96,14 +97,11 @@ def load_lora(transformer: SD3Transformer2DModel, state: dict[str, Tensor], opti
         DataError: lists missing, unexpected and wrongly shaped keys.
     """
     add_lora(transformer, options, seed=0)
-    wanted = lora_state_dict(transformer)
-    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    wrong = sorted(key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape)
-    if missing or extra or wrong:
+    problems = mismatch(lora_state_dict(transformer), state)
+    if problems:
         raise DataError(
             source,
-            f"{len(missing)} keys missing {missing[:3]}, {len(extra)} unexpected {extra[:3]}, "
-            f"{len(wrong)} of another shape {wrong[:3]}",
+            problems,
             "a LoRA matches the base model and the options it was trained with",
             "use the base model that it was trained on",
         )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from geodiff_sar.core.errors import FileError
 from geodiff_sar.core.files import write_json
+from geodiff_sar.core.tensors import mismatch
 
 STEP_NAME = re.compile(r"step-(\d{8})")
 
@@ -31,12 +32,11 @@ def trainable_state(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
 def load_trainable_state(modules: dict[str, nn.Module], state: dict[str, Tensor], source: Path) -> None:
     """Copy ``state`` into the modules; a missing, extra or wrongly shaped tensor is a FileError."""
     wanted = {f"{prefix}.{name}": tensor for prefix, module in modules.items() for name, tensor in _tensors(module)}
-    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    wrong = [key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape]
-    if missing or extra or wrong:
+    problems = mismatch(wanted, state)
+    if problems:
         raise FileError(
             source,
-            f"missing {missing[:5]}, unexpected {extra[:5]}, wrong shape {sorted(wrong)[:5]}",
+            problems,
             "a checkpoint holds exactly the tensors of the run",
             "resume with the configuration that wrote the checkpoint, or start in another output folder",
         )

@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from geodiff_sar.core.errors import GeodiffError
 from geodiff_sar.core.files import sha256_file
+from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.model.adapter import load_conditioning, resolve_adapter
 from geodiff_sar.model.base import PARTS, SETTINGS_FILE, base_folder, base_hash, expected_tensors, load_tokenizers
 
@@ -69,12 +70,8 @@ def _tensor_problems(folder: Path, part: str, files: list[Path]) -> list[str]:
     for file in files:
         with safe_open(file, framework="pt") as tensors:
             found |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
-    kinds = {
-        "missing": sorted(wanted.keys() - found.keys()),
-        "unexpected": sorted(found.keys() - wanted.keys()),
-        "of another shape": sorted(key for key in wanted.keys() & found.keys() if wanted[key] != found[key]),
-    }
-    return [f"{folder / part}: {len(keys)} tensors {kind} {keys[:3]}" for kind, keys in kinds.items() if keys]
+    problems = mismatch(wanted, found)
+    return [f"{folder / part}: {problems}"] if problems else []
 
 
 def _row(part: str, file: Path, problems: list[str]) -> tuple[str, ...]:

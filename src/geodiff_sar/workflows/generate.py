@@ -19,7 +19,7 @@ from geodiff_sar.data.caption import format_azimuth
 from geodiff_sar.data.image import to_grey8
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.adapter import LoadedAdapter, load_adapter, resolve_adapter
-from geodiff_sar.model.base import BaseModel, load_base
+from geodiff_sar.model.base import EMBEDDED, BaseModel, load_base
 from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import set_lora_strength
 from geodiff_sar.sampling.guidance import GuidanceOptions
@@ -224,9 +224,10 @@ def open_session(request: GenerateRequest) -> Session:
         adapter.conditioning.to(device)
         if adapter.record.lora is not None:
             set_lora_strength(base.transformer, request.network_multiplier)
-    elif request.network_multiplier != 1.0:
+    has_lora = adapter is not None and adapter.record.lora is not None
+    if not has_lora and request.network_multiplier != 1.0:
         raise OptionError(
-            "--network_multiplier", str(request.network_multiplier), "needs a LoRA", "give --lora_weights"
+            "--network_multiplier", str(request.network_multiplier), "needs a LoRA", "give an adapter that has one"
         )
     _check_against_adapter(request, base, adapter)
     scale = default_fusion_scale() if request.fusion_scale is None else request.fusion_scale
@@ -423,6 +424,8 @@ def _recipe(
     import transformers
 
     kept = request.model_dump(mode="json", exclude={"prompts_file", "source", "prompt", "azimuths", "output_dir"})
+    if request.pretrained_model not in EMBEDDED:
+        kept["pretrained_model"] = str(session.base.folder.resolve())
     if session.adapter is not None:
         kept["lora_weights"] = str(session.adapter.files.record.resolve())
     pose = job.request.pose

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from geodiff_sar import __version__
 from geodiff_sar.conditioning.fusion import FUSIONS
@@ -77,6 +77,18 @@ class TrainConfig(Options):
     schedule: ScheduleOptions = ScheduleOptions()
     ema: EmaOptions = EmaOptions()
     preview: PreviewOptions = PreviewOptions()
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> "TrainConfig":
+        drawn = self.train.preview_every_steps or self.train.preview_every_epochs
+        if bool(drawn) != (self.preview.prompts_file is not None):
+            raise ValueError("preview.prompts_file and train.preview_every_steps or _epochs belong together")
+        measured = self.train.validate_every_steps or self.train.validate_every_epochs
+        if measured and self.data.split.validation == "none":
+            raise ValueError("train.validate_every_steps or _epochs without chips held out by data.split")
+        if self.train_base != "lora" and self.lora != LoraOptions():
+            raise ValueError(f"settings of lora with train_base = '{self.train_base}'")
+        return self
 
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

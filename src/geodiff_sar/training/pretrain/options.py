@@ -30,6 +30,13 @@ class TextSizes(Options):
     t5_length: int = Field(default=28, ge=8, description="number of T5 tokens")
     vocabulary: int = Field(default=800, ge=600, description="upper limit of entries of each tokenizer")
 
+    @model_validator(mode="after")
+    def _divisible(self) -> "TextSizes":
+        for width in (self.clip_l_width, self.clip_g_width, self.clip_l_width + self.clip_g_width):
+            if width % self.heads:
+                raise ValueError(f"a width of {width} is not a multiple of heads = {self.heads}")
+        return self
+
 
 class VaeSizes(Options):
     """Channels of the autoencoder; its reduction is 2 to the number of levels less one."""
@@ -38,6 +45,13 @@ class VaeSizes(Options):
     layers_per_block: int = Field(default=1, ge=1)
     latent_channels: int = Field(default=16, ge=1)
     norm_groups: int = Field(default=16, ge=1)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "VaeSizes":
+        odd = [channels for channels in self.block_out_channels if channels < 1 or channels % self.norm_groups]
+        if odd:
+            raise ValueError(f"channels {odd} are not multiples of norm_groups = {self.norm_groups}")
+        return self
 
 
 class TransformerSizes(Options):
@@ -49,6 +63,12 @@ class TransformerSizes(Options):
     patch_size: int = Field(default=2, ge=1)
     dual_attention_layers: list[int] = Field(default=[0, 1])
     max_grid: int = Field(default=48, ge=4, description="largest picture side in patches")
+
+    @model_validator(mode="after")
+    def _blocks_exist(self) -> "TransformerSizes":
+        if any(not 0 <= block < self.layers for block in self.dual_attention_layers):
+            raise ValueError(f"dual_attention_layers {self.dual_attention_layers} are not blocks 0..{self.layers - 1}")
+        return self
 
 
 class StageOptions(LoopOptions):
@@ -124,3 +144,9 @@ class PretrainOptions(Options):
     train_text: TextStageOptions = TextStageOptions()
     train_vae: VaeStageOptions = VaeStageOptions()
     train_transformer: TransformerStageOptions = TransformerStageOptions()
+
+    @model_validator(mode="after")
+    def _layout_of_something(self) -> "PretrainOptions":
+        if self.data_root is None and self.layout != "auto":
+            raise ValueError("layout is that of data_root, which is not set")
+        return self
