@@ -18,7 +18,8 @@ from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.sample import Sample
 from geodiff_sar.model.adapter import resolve_adapter
 from geodiff_sar.sampling.sheet import contact_sheet
-from geodiff_sar.workflows.generate import GenerateRequest, generate_chips
+from geodiff_sar.workflows.generate import generate_chips
+from geodiff_sar.workflows.generation.options import GenerateRequest
 from geodiff_sar.workflows.train import TrainConfig, run_training
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "geodiff10_mini.toml"

@@ -180,7 +180,8 @@ def generate(
     """Generate chips from captions, point clouds and a reference image."""
     settings = dict(locals())
     settings["source"] = settings.pop("from_")
-    from geodiff_sar.workflows.generate import GenerateRequest, generate_chips, parse_request
+    from geodiff_sar.workflows.generate import generate_chips
+    from geodiff_sar.workflows.generation.options import GenerateRequest, parse_request
 
     for path in generate_chips(parse_request(GenerateRequest, settings)):
         typer.echo(path)

@@ -10,7 +10,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from geodiff_sar.core.errors import FileError, NumericalError, OptionError
-from geodiff_sar.training.loop import Hooks, LoopOptions, latest_checkpoint, run_loop, steps_per_epoch, total_steps
+from geodiff_sar.training.loop import Hooks, latest_checkpoint, run_loop
+from geodiff_sar.training.loop_options import LoopOptions, steps_per_epoch, total_steps
 from geodiff_sar.training.state import checkpoints
 from geodiff_sar.training.task import BatchSource, Task
 

@@ -17,7 +17,8 @@ from geodiff_sar.data.features import save_features
 from geodiff_sar.sampling.recipe import read_recipe, write_chip
 from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.workflows.check_weights import check_weights
-from geodiff_sar.workflows.generate import GenerateRequest, generate_chips
+from geodiff_sar.workflows.generate import generate_chips
+from geodiff_sar.workflows.generation.options import GenerateRequest
 from geodiff_sar.workflows.listing import listing
 from geodiff_sar.workflows.pretrain import pretrain
 from geodiff_sar.workflows.train import TrainConfig, train

@@ -5,46 +5,23 @@ Every random number of a step comes from generators seeded by (seed, step, micro
 """
 
 import math
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
-from pydantic import Field
 from torch import Tensor
 
-from geodiff_sar.core.config import Options
 from geodiff_sar.core.console import console, progress_bar, say
-from geodiff_sar.core.errors import FileError, NumericalError, OptionError
+from geodiff_sar.core.errors import FileError, NumericalError
 from geodiff_sar.core.files import atomic_directory, sha256_bytes
+from geodiff_sar.training.loop_options import LoopOptions, total_steps
 from geodiff_sar.training.state import checkpoint_name, checkpoints, prune, read_state, write_state
+from geodiff_sar.training.stop import StopSignal
 from geodiff_sar.training.task import BatchSource, Task
-
-
-class LoopOptions(Options):
-    """How long and how a task is trained."""
-
-    max_steps: int | None = Field(default=None, ge=1, description="optimizer steps; this or max_epochs")
-    max_epochs: int | None = Field(default=None, ge=1, description="passes over the data; this or max_steps")
-    batch_size: int = Field(default=8, ge=1, description="chips per process and micro-batch")
-    accumulation: int = Field(default=1, ge=1, description="micro-batches per optimizer step")
-    clip_norm: float = Field(default=1.0, ge=0, description="limit of the gradient norm; 0: none")
-    seed: int = Field(default=1026, ge=0, lt=2**63, description="seed of everything random in training")
-    precision: Literal["no", "bf16", "fp16"] = Field(default="no", description="mixed precision, by accelerate")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="where to train")
-    gradient_checkpointing: bool = Field(default=False, description="recompute activations in the backward pass")
-    checkpoint_every_steps: int | None = Field(default=None, ge=1, description="checkpoint every n steps")
-    checkpoint_every_epochs: int | None = Field(default=None, ge=1, description="checkpoint every n epochs")
-    keep_last: int = Field(default=3, ge=0, description="checkpoints to keep; 0: all")
-    log_every: int = Field(default=10, ge=1, description="write logs every n steps")
-    preview_every_steps: int | None = Field(default=None, ge=1, description="preview pictures every n steps")
-    preview_every_epochs: int | None = Field(default=None, ge=1, description="preview pictures every n epochs")
-    validate_every_steps: int | None = Field(default=None, ge=1, description="validation loss every n steps")
-    validate_every_epochs: int | None = Field(default=None, ge=1, description="validation loss every n epochs")
 
 
 @runtime_checkable
@@ -95,27 +72,6 @@ class LoopResult:
     finished: bool
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
-
-
-def total_steps(options: LoopOptions, batches_per_epoch: int, processes: int = 1) -> int:
-    """Number of optimizer steps that the options ask for; exactly one of max_steps and max_epochs says so."""
-    if options.max_steps is not None and options.max_epochs is not None:
-        raise OptionError(
-            "train",
-            f"max_steps = {options.max_steps} and max_epochs = {options.max_epochs}",
-            "one of them says when to stop",
-            "leave one of them out",
-        )
-    if options.max_steps is not None:
-        return options.max_steps
-    if options.max_epochs is None:
-        raise OptionError("train", "neither max_steps nor max_epochs", "one of them says when to stop", "set one")
-    return options.max_epochs * steps_per_epoch(options, batches_per_epoch, processes)
-
-
-def steps_per_epoch(options: LoopOptions, batches_per_epoch: int, processes: int = 1) -> int:
-    """Optimizer steps per pass over the data; an incomplete last accumulation counts as a step."""
-    return math.ceil(batches_per_epoch / (options.accumulation * processes))
 
 
 def run_loop(
@@ -192,7 +148,7 @@ def run_loop(
     for module in modules.values():
         module.train()
     _set_mode(optimizer, training=True)
-    stop = _StopSignal()
+    stop = StopSignal()
     started = time.perf_counter()
     with stop, progress_bar() as bar:
         bar.disable = not accelerator.is_main_process
@@ -361,28 +317,3 @@ def _not_finite(step: int, found: str) -> NumericalError:
         "finite losses and gradients",
         'look at these chips and their features; lower the learning rate, or set train.precision = "no"',
     )
-
-
-class _StopSignal:
-    """Turns SIGINT and SIGTERM into a flag, so that a run stops after the step with a checkpoint."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> "_StopSignal":
-        self._old = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._old[number] = signal.signal(number, self._ask)
-            except ValueError:  # not in the main thread: signals stay with the caller
-                break
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True

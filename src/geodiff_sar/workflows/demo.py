@@ -18,7 +18,8 @@ from geodiff_sar.data.simulated import SimulatedChip, simulate_chip, write_chips
 from geodiff_sar.sampling.prompts import parse_azimuths
 from geodiff_sar.sampling.sheet import brightened, contact_sheet, sweep_gif
 from geodiff_sar.workflows.demo_report import write_report
-from geodiff_sar.workflows.generate import GenerateRequest, generate_chips
+from geodiff_sar.workflows.generate import generate_chips
+from geodiff_sar.workflows.generation.options import GenerateRequest
 from geodiff_sar.workflows.train import TrainConfig, train
 
 DEPRESSION_DEG = 35.0

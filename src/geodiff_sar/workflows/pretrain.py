@@ -24,7 +24,8 @@ from geodiff_sar.model.base import MODEL_INDEX, SETTINGS_FILE, BaseSettings, qui
 from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.vae import VaeCodec
 from geodiff_sar.training.ema import WeightAverage
-from geodiff_sar.training.loop import Hooks, LoopOptions, latest_checkpoint, run_loop
+from geodiff_sar.training.loop import Hooks, latest_checkpoint, run_loop
+from geodiff_sar.training.loop_options import LoopOptions
 from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.training.pretrain.text_stage import CaptionSource, CaptionVocabulary, TextTask, build_text_encoders
 from geodiff_sar.training.pretrain.tokenizers import build_clip_tokenizer, build_t5_tokenizer, save_tokenizers

@@ -16,7 +16,7 @@ from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline
 from geodiff_sar.sampling.prompts import Prompt, load_prompts
 from geodiff_sar.sampling.recipe import write_chip
 from geodiff_sar.sampling.solvers import SOLVERS
-from geodiff_sar.workflows.requests import build_request
+from geodiff_sar.workflows.generation.requests import build_request
 
 
 class PreviewOptions(Options):

@@ -1,17 +1,12 @@
 """Train an adapter on a base model, from one configuration to one output folder."""
 
-import os
 import platform
 import subprocess
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
 from pydantic import Field, model_validator
 
 from geodiff_sar import __version__
@@ -25,7 +20,7 @@ from geodiff_sar.conditioning.stack import (
 )
 from geodiff_sar.core.config import Options, PlainName, dump_toml, parse_options, write_toml
 from geodiff_sar.core.console import say
-from geodiff_sar.core.errors import DataError, GeodiffError, Interrupted, OptionError
+from geodiff_sar.core.errors import DataError, Interrupted, OptionError
 from geodiff_sar.core.files import atomic_write_text, require_writable, sha256_file, write_json
 from geodiff_sar.data.dataset import ChipDataset, DataOptions
 from geodiff_sar.data.readers import read_samples
@@ -33,16 +28,17 @@ from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.data.splits import split_samples
 from geodiff_sar.model.adapter import AdapterRecord, save_adapter
 from geodiff_sar.model.base import BaseModel, base_hash, load_base
-from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import LoraOptions, add_lora, float_trained
 from geodiff_sar.training.adapter_task import AdapterTask, DatasetSource
 from geodiff_sar.training.ema import EmaOptions, WeightAverage
-from geodiff_sar.training.loop import Hooks, LoopOptions, LoopResult, run_loop, steps_per_epoch, total_steps
+from geodiff_sar.training.loop import Hooks, LoopResult, run_loop
+from geodiff_sar.training.loop_options import LoopOptions, steps_per_epoch, total_steps
 from geodiff_sar.training.objective import ObjectiveOptions
 from geodiff_sar.training.optimizers import OptimizerOptions, build_optimizer
 from geodiff_sar.training.schedules import ScheduleOptions, build_schedule
 from geodiff_sar.workflows.model_card import model_card
 from geodiff_sar.workflows.preview import Preview, PreviewOptions
+from geodiff_sar.workflows.processes import on_main_process, start_accelerator
 from geodiff_sar.workflows.run_folder import check_run_folder, data_fingerprint, run_folder, training_log
 
 
@@ -226,40 +222,6 @@ def with_resolved_fusion(config: TrainConfig) -> TrainConfig:
     given = parse_options(FUSIONS.get(fusion.method).Options, fusion.options, f"fusion.options of '{fusion.method}'")
     resolved = fusion.model_copy(update={"options": given.model_dump(mode="json")})
     return config.model_copy(update={"fusion": resolved})
-
-
-def on_main_process(accelerator: Accelerator, call: Callable[[], Any]) -> Any:
-    """The result of a call that only the main process makes; its user error is raised in all processes."""
-    if accelerator.num_processes == 1:
-        return call()
-    outcome: list[Any] = [None, None]
-    if accelerator.is_main_process:
-        try:
-            outcome[0] = call()
-        except GeodiffError as error:
-            outcome[1] = (error.subject, error.found, error.rule, error.remedy)
-    outcome = broadcast_object_list(outcome)
-    if outcome[1] is not None:
-        raise OptionError(*outcome[1])
-    return outcome[0]
-
-
-def start_accelerator(options: LoopOptions) -> Accelerator:
-    """Device, precision and processes, by accelerate.
-
-    Raises:
-        OptionError: this machine lacks the device, or the device the precision.
-    """
-    wanted = choose_device(options.device, "train.device").type
-    if options.precision == "fp16" and wanted == "cpu":
-        raise OptionError("train.precision", "'fp16' on the CPU", "fp16 trains on a GPU only", 'set "no" or "bf16"')
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # another training in this process may have had other settings
-        AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision)
-    found = accelerator.device.type
-    if options.device not in ("auto", found):
-        raise OptionError("train.device", repr(options.device), f"accelerate chose {found}", f"set {found} or auto")
-    return accelerator
 
 
 def _check_sizes(base: BaseModel, *datasets: ChipDataset | None) -> None:

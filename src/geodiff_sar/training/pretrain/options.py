@@ -4,7 +4,7 @@ from pydantic import Field, model_validator
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.data.remap import AmplitudeRemap
-from geodiff_sar.training.loop import LoopOptions
+from geodiff_sar.training.loop_options import LoopOptions
 
 
 class SimulatedDataOptions(Options):

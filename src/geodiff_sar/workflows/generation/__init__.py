@@ -1,0 +1,1 @@
+"""Parts of the generate workflow: options, session, jobs, recipe."""
