@@ -13,6 +13,7 @@ from _report import parser, report
 from PIL import Image
 
 from geodiff_sar.conditioning.fusion import FUSIONS
+from geodiff_sar.conditioning.injection import GATE_GAIN
 from geodiff_sar.core.config import load_options
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.sample import Sample
@@ -93,7 +94,7 @@ def _change(first: list[np.ndarray], second: list[np.ndarray]) -> float:
 def _gate(folder: Path) -> float:
     from safetensors.torch import load_file
 
-    return float(load_file(resolve_adapter(str(folder)).fusion_weights)["injection.gate"].abs().mean())
+    return float(load_file(resolve_adapter(str(folder)).fusion_weights)["injection.theta"].abs().mean() * GATE_GAIN)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from geodiff_sar.conditioning.injection import GATE_GAIN
 from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
 from geodiff_sar.core.condition import Condition
 
@@ -46,8 +47,8 @@ def make_stack() -> Callable[..., ConditioningStack]:
     def build(method: str = "hybrid_film_attn", gate: float = 0.5, **conditioning: Any) -> ConditioningStack:
         torch.manual_seed(1)
         stack = ConditioningStack(SIZES, ConditioningOptions(**conditioning), FusionOptions(method=method))
-        if stack.injection.gate is not None:
-            torch.nn.init.constant_(stack.injection.gate, gate)
+        if stack.injection.theta is not None:
+            torch.nn.init.constant_(stack.injection.theta, gate / GATE_GAIN)
         return stack.eval()
 
     return build

@@ -5,7 +5,7 @@ import torch
 
 from geodiff_sar.conditioning.environment import env_float
 from geodiff_sar.conditioning.fusion import FUSIONS
-from geodiff_sar.conditioning.injection import PooledInjection, default_fusion_scale
+from geodiff_sar.conditioning.injection import GATE_GAIN, PooledInjection, default_fusion_scale
 from geodiff_sar.core.config import parse_options
 from geodiff_sar.core.errors import OptionError
 
@@ -19,9 +19,9 @@ def test_a_gate_at_zero_gives_the_text_exactly(scale):
 
 def test_formula():
     net = PooledInjection(10)
-    assert net.gate is not None
+    assert net.theta is not None
     gate = torch.linspace(-1, 2, 10)
-    net.gate.data = gate.clone()
+    net.theta.data = gate / GATE_GAIN
     y = TEXT + gate * (FUSED - TEXT)
     torch.testing.assert_close(net(TEXT, FUSED), y)
     torch.testing.assert_close(net(TEXT, FUSED, 0.4), TEXT + 0.4 * (y - TEXT))
@@ -39,9 +39,9 @@ def test_without_the_gate_the_published_formula():
 def test_the_gate_learns_from_zero():
     net = PooledInjection(10)
     net(TEXT, FUSED).square().sum().backward()
-    assert net.gate is not None
-    assert net.gate.grad is not None
-    assert (net.gate.grad.abs() > 0).all()
+    assert net.theta is not None
+    assert net.theta.grad is not None
+    assert (net.theta.grad.abs() > 0).all()
 
 
 def test_fusion_scale_from_the_environment(monkeypatch):

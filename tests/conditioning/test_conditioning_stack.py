@@ -172,7 +172,7 @@ def test_some_chips_lose_everything_together_as_guidance_sees_them(make_stack, m
     dropped = stack.drop(many, without_text, torch.Generator().manual_seed(0))
     assert torch.equal(dropped.has_geometry, dropped.has_image)
     assert torch.equal(dropped.has_geometry, dropped.has_azimuth)
-    assert not dropped.has_geometry[without_text].any()
+    assert 0.45 < float(dropped.has_geometry[without_text].float().mean()) < 0.55
     assert 0.7 < float(dropped.has_geometry[~without_text].float().mean()) < 0.8
 
 

@@ -166,7 +166,7 @@ def test_an_untrained_adapter_equals_the_base_exactly(name, mode):
         y = stack(condition, scale)
         assert torch.equal(y.view(torch.int32), condition.pooled.view(torch.int32))  # bit for bit
     stack(condition).square().sum().backward()
-    gate = stack.injection.gate
+    gate = stack.injection.theta
     assert gate is not None
     assert gate.grad is not None
     assert (gate.grad.abs() > 0).all()  # and it can leave zero

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from geodiff_sar.conditioning.injection import GATE_GAIN
 from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
 from geodiff_sar.core.errors import FileError, NumericalError, OptionError
 from geodiff_sar.core.types import Pose
@@ -25,8 +26,8 @@ def stack_of(base, gate: float) -> ConditioningStack:
     torch.manual_seed(1)
     pooled = base.transformer.config["pooled_projection_dim"]
     stack = ConditioningStack(ConditioningSizes(pooled, 16, 64, 16), ConditioningOptions(), FusionOptions())
-    assert stack.injection.gate is not None
-    stack.injection.gate.data.fill_(gate)
+    assert stack.injection.theta is not None
+    stack.injection.theta.data.fill_(gate / GATE_GAIN)
     return stack.eval()
 
 

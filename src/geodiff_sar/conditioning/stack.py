@@ -141,14 +141,16 @@ class ConditioningStack(nn.Module):
     ) -> Condition:
         """Modality dropout for training: each modality of each chip is made absent with its own probability.
 
-        With ``joint_dropout``, and wherever the caption was dropped, all of them are absent: that is what the text branch
-        and the negative branch of the guidance evaluate. Azimuth and depression are dropped together. The draws come from
-        the CPU generator given, else from torch's.
+        With probability ``joint_dropout`` all of them are absent, which is what the text branch of the guidance evaluates;
+        where the caption was dropped, with probability 1/2: half of these chips train the negative branch, and in the other
+        half geometry, reference and pose have to do without words. Azimuth and depression are dropped together. The draws
+        come from the CPU generator given, else from torch's.
         """
         options = self.options
-        together = torch.rand(condition.batch_size, generator=generator) >= options.joint_dropout
+        rate = torch.full((condition.batch_size,), options.joint_dropout)
         if without_text is not None:
-            together = together & ~without_text.cpu()
+            rate[without_text.cpu()] = max(options.joint_dropout, 0.5)
+        together = torch.rand(condition.batch_size, generator=generator) >= rate
 
         def keep(present: Tensor, rate: float) -> Tensor:
             drawn = torch.rand(len(present), generator=generator)

@@ -1,5 +1,6 @@
 """The demo: from simulated chips to an adapter, to chips generated under text, geometry and image, to a report."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from geodiff_sar.core.console import say
-from geodiff_sar.core.files import read_json, sha256_json, write_json
+from geodiff_sar.core.files import atomic_write_text, read_json, sha256_json, write_json
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import Caption, format_azimuth
 from geodiff_sar.data.features import save_features
@@ -26,6 +27,26 @@ DEPRESSION_DEG = 35.0
 TRAINING_AZIMUTHS = parse_azimuths("0:360:10")
 SHOWN_AZIMUTHS = parse_azimuths("5:360:45")
 SWEEP_AZIMUTHS = parse_azimuths("5:360:15")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Which conditions a chip is generated under; a short caption names no azimuth."""
+
+    short: bool = False
+    cloud: bool = False
+    reference: bool = False
+
+
+EVERYTHING = "caption+cloud+chip"
+MODES = {
+    "caption": Mode(),
+    "caption+cloud": Mode(cloud=True),
+    "caption+chip": Mode(reference=True),
+    EVERYTHING: Mode(cloud=True, reference=True),
+    "short caption": Mode(short=True),
+    "short+cloud": Mode(short=True, cloud=True),
+}
 
 
 @dataclass(frozen=True)
@@ -52,21 +73,15 @@ def demo(output_dir: Path, seed: int) -> str:
     views = _views(output_dir, seed, SHOWN_AZIMUTHS, targets)
     sweep = _views(output_dir, seed, SWEEP_AZIMUTHS, targets[:1])
     pictures = output_dir / "pictures"
-    modes = {
-        "text": ("--no-3d-fusion",),
-        "text + geometry": ("--pc",),
-        "text + image": ("--ref",),
-        "text + geometry + image": ("--pc", "--ref"),
-    }
-    made = {name: _generate(output_dir, folder, views, name, flags, seed) for name, flags in modes.items()}
-    turned = _generate(output_dir, folder, sweep, "sweep", ("--pc", "--ref"), seed)
-    every = made["text + geometry + image"]
+    made = {name: _generate(output_dir, folder, views, name, mode, seed) for name, mode in MODES.items()}
+    turned = _generate(output_dir, folder, sweep, "sweep", MODES[EVERYTHING], seed)
+    every = made[EVERYTHING]
     labels = [f"{view.target} {format_azimuth(view.azimuth_deg)}" for view in views]
     _sheet(pictures / "generated.png", every, labels, len(SHOWN_AZIMUTHS))
     _sheet(pictures / "simulated.png", [v.truth.amplitude for v in views], labels, len(SHOWN_AZIMUTHS))
     first = range(0, len(views), len(SHOWN_AZIMUTHS) + 1)
-    compared = [made[name][k] for k in first for name in modes]
-    _sheet(pictures / "conditions.png", compared, [name for _ in first for name in modes], len(modes))
+    compared = [made[name][k] for k in first for name in MODES]
+    _sheet(pictures / "conditions.png", compared, [name for _ in first for name in MODES], len(MODES))
     sweep_gif(pictures / "sweep.gif", [brightened(picture) for picture in turned])
     scores = {name: score(found, views) for name, found in made.items()}
     scores["simulated, other clutter"] = score(
@@ -113,7 +128,7 @@ def _simulate(target: str, azimuth_deg: float, seed: int) -> SimulatedChip:
 
 
 def _write_data(output_dir: Path, seed: int) -> None:
-    """Write the training chips, unless they are there from before."""
+    """Write the training chips, each under its caption and under a short one, unless they are there from before."""
     mark, state = output_dir / "data" / "seed.json", {"seed": seed, "poses": sha256_json(TRAINING_AZIMUTHS)}
     if mark.is_file() and read_json(mark) == state:
         return
@@ -123,7 +138,23 @@ def _write_data(output_dir: Path, seed: int) -> None:
         for azimuth in TRAINING_AZIMUTHS
     ]
     write_chips(output_dir / "data", chips)
+    table = output_dir / "data" / "metadata.jsonl"
+    rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
+    short = [
+        {
+            **{key: value for key, value in row.items() if key not in ("azimuth", "depression")},
+            "id": f"{row['id']}-short",
+            "text": _short(row["text"]),
+        }
+        for row in rows
+    ]
+    atomic_write_text(table, "".join(json.dumps(row) + "\n" for row in [*rows, *short]))
     write_json(mark, state)
+
+
+def _short(caption: str) -> str:
+    """The first four fields: neither polarisation nor azimuth."""
+    return ",".join(caption.split(",")[:4])
 
 
 def _train_config(output_dir: Path, seed: int) -> TrainConfig:
@@ -131,11 +162,11 @@ def _train_config(output_dir: Path, seed: int) -> TrainConfig:
         {
             "output_dir": str(output_dir),
             "output_name": f"adapter_{seed}",
-            "data": {"root": str(output_dir / "data")},
+            "data": {"root": str(output_dir / "data"), "captions": {"dropout_rate": 0.2}},
             "lora": {"rank": 16, "alpha": 16.0},
             "optimizer": {"lr": 5e-4, "conditioning_lr": 1e-3},
             "schedule": {"name": "cosine", "warmup": 20},
-            "train": {"max_steps": 360, "batch_size": 16, "seed": seed, "checkpoint_every_steps": 60, "keep_last": 1},
+            "train": {"max_steps": 540, "batch_size": 16, "seed": seed, "checkpoint_every_steps": 60, "keep_last": 1},
         }
     )
 
@@ -156,26 +187,27 @@ def _views(output_dir: Path, seed: int, azimuths: list[float], targets: list[str
 
 
 def _generate(
-    output_dir: Path, adapter: Path, views: list[DemoView], name: str, flags: tuple[str, ...], seed: int
+    output_dir: Path, adapter: Path, views: list[DemoView], name: str, mode: Mode, seed: int
 ) -> list[np.ndarray]:
     lines = []
     for number, view in enumerate(views):
-        caption = Caption(view.target, "Ku", "High", "HH", view.azimuth_deg)
-        line = f"{caption} --d {seed + number} --dep {DEPRESSION_DEG}"
-        line += f" --pc {view.pointcloud}" if "--pc" in flags else ""
-        line += f" --ref {view.reference}" if "--ref" in flags else ""
+        caption = str(Caption(view.target, "Ku", "High", "HH", view.azimuth_deg))
+        line = _short(caption) if mode.short else f"{caption} --dep {DEPRESSION_DEG}"
+        line += f" --d {seed + number}"
+        line += f" --pc {view.pointcloud}" if mode.cloud else ""
+        line += f" --ref {view.reference}" if mode.reference else ""
         lines.append(line)
-    folder = output_dir / "pictures" / name.replace(" + ", "_")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = output_dir / "pictures" / name.replace("+", "_").replace(" ", "_")
     prompts = folder / "prompts.txt"
-    prompts.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    atomic_write_text(prompts, "\n".join(lines) + "\n")
+    fused = mode.cloud or mode.reference
     paths = generate_chips(
         GenerateRequest(
             lora_weights=str(adapter),
             prompts_file=prompts,
             sample_steps=28,
-            enable_3d_fusion=False if "--no-3d-fusion" in flags else None,
-            allow_missing_geometry="--pc" not in flags,
+            enable_3d_fusion=None if fused else False,
+            allow_missing_geometry=fused and not mode.cloud,
             output_dir=folder,
             output_name="chip",
             overwrite=True,

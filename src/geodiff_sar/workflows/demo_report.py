@@ -13,13 +13,16 @@ td, th {{ border: 1px solid #ccc; padding: .2em .8em; text-align: right; }} td:f
 table {{ border-collapse: collapse; }} code {{ background: #eee; }}</style></head><body>
 <h1>geodiff-sar demo</h1>
 <p>An adapter was trained on the embedded base model with simulated chips of four aircraft at azimuths 0, 10 ... 350
-degrees. The chips below are generated at azimuths in between (5, 50, 95 ...), each from its caption, its own point
-cloud and a reference chip of the same aircraft at a neighbouring azimuth. The radar is on the left; azimuth 0 is nose
-towards the radar. All pictures on this page show the square root of the amplitude; the PNG files hold the amplitude.</p>
+degrees, half of the time under a caption without azimuth. The chips below are generated at azimuths in between (5, 50, 95
+...), each from its caption, its own point cloud and a reference chip of the same aircraft at a neighbouring azimuth. The
+radar is on the left; azimuth 0 is nose towards the radar. All pictures on this page show the square root of the amplitude;
+the PNG files hold the amplitude.</p>
 <h2>Generated chips</h2><img src="{generated}" alt="generated chips, one row per aircraft">
 <h2>What the simulator shows at the same angles</h2><img src="{simulated}" alt="simulated chips">
-<h2>Under different conditions</h2><p>One view of each aircraft, with the same seed: text only, with the point cloud, with the
-reference image, with both.</p><img src="{conditions}" alt="conditions compared">
+<h2>Under different conditions</h2><p>One view of each aircraft, with the same seed, from left to right: the caption alone;
+with the point cloud; with a reference chip; with both; and a <i>short</i> caption, which names no azimuth, alone and with the
+point cloud. With the short caption, only the cloud tells from where the aircraft is seen.</p>
+<img src="{conditions}" alt="conditions compared">
 <h2>A turn of {first}</h2><img src="{sweep}" alt="animation of a sweep over azimuth">
 <h2>Are they right?</h2>
 <p>Each generated chip is compared with simulated chips by the correlation of smoothed amplitudes. <b>Azimuth</b>: among eight
@@ -27,6 +30,7 @@ azimuths of the right aircraft, how often the requested one is the most similar 
 aircraft at the right azimuth, how often the requested one is the most similar (chance 25 %). The last row is the ceiling: the
 simulator itself with other clutter.</p>
 <table><tr><th>condition</th><th>azimuth</th><th>target</th><th>correlation</th></tr>{rows}</table>
+<p>The short caption alone cannot know the azimuth; what the point cloud adds to it is what geometry does.</p>
 <p>The chips and this check come from one simple closed-form simulator: this shows that the parts work together, not that real
 chips would look like this. The base model is text-conditioned and has seen all azimuths of these aircraft.</p>
 <p>Adapter: <code>{adapter}</code>. Every PNG carries its recipe: <code>geodiff-sar show FILE</code>.</p></body></html>

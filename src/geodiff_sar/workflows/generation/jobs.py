@@ -53,6 +53,10 @@ def build_jobs(request: GenerateRequest, session: Session) -> list[Job]:
         for angle in angles:
             for copy in range(request.images_per_prompt):
                 jobs.append(build_job(request, session, prompt, angle, drawn, copy, resolution))
+    if session.adapter is not None and session.fusion_scale != 0.0:
+        without = list(dict.fromkeys(job.request.prompt for job in jobs if job.request.prior is None))
+        if without:
+            warn(f"no point cloud, the learned null embedding is used for: {'; '.join(without)}")
     return jobs
 
 
@@ -68,16 +72,15 @@ def build_job(
     width = session.adapter.conditioning.sizes.feature_dim if session.adapter else None
     seeded = prompt.model_copy(update={"seed": (seed if prompt.seed is None else prompt.seed) + copy})
     chip = build_request(seeded, seed, width, angle, request.pointcloud_dir)
-    if session.adapter is not None and chip.prior is None and session.fusion_scale != 0.0:
-        if not request.allow_missing_geometry:
-            raise FileError(
-                "3D feature file not found",
-                f"no point cloud for the prompt {chip.prompt!r}",
-                "the adapter was trained with geometry",
-                "give --pointcloud_path or --pc, or --allow-missing-geometry for the learned null embedding, "
-                "or --no-3d-fusion for text only",
-            )
-        warn(f"no point cloud, the learned null embedding is used for: {chip.prompt}")
+    fused = session.adapter is not None and session.fusion_scale != 0.0
+    if fused and chip.prior is None and not request.allow_missing_geometry:
+        raise FileError(
+            "3D feature file not found",
+            f"no point cloud for the prompt {chip.prompt!r}",
+            "the adapter was trained with geometry",
+            "give --pointcloud_path or --pc, or --allow-missing-geometry for the learned null embedding, "
+            "or --no-3d-fusion for text only",
+        )
     files = {}
     if prompt.pointcloud_path is not None:
         azimuth = chip.pose.azimuth_deg if chip.pose else None
