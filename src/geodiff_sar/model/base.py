@@ -92,6 +92,13 @@ class BaseModel:
 def base_folder(name: str) -> Path:
     """Folder of the base called ``name``: an embedded name or a path to a folder in diffusers' layout."""
     folder = EMBEDDED.get(name, Path(name))
+    if folder.is_file():
+        raise OptionError(
+            "base (--pretrained_model)",
+            repr(name),
+            "a folder in diffusers' layout; this version cannot load single-file checkpoints yet",
+            "convert it with diffusers (StableDiffusion3Pipeline.from_single_file(...).save_pretrained(FOLDER))",
+        )
     if not folder.is_dir():
         raise OptionError(
             "base",
