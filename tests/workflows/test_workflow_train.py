@@ -206,7 +206,7 @@ def test_held_out_sector_and_validation_loss(chips_root, tiny_base, tmp_path):
         assert events.Scalars(name)
 
 
-def test_previews_are_drawn_and_bad_prompts_found_at_once(chips_root, tiny_base, tmp_path):
+def test_previews_are_drawn_and_bad_prompts_found_at_once(chips_root, tiny_base, tmp_path, capsys):
     prompts = tmp_path / "prompts.txt"
     features = chips_root / "3d_features" / "1.pt"
     prompts.write_text(f"SAR image,A,Ku-band,High,HH-Polarization,0.0 --w 32 --h 32 --d 1 --s 2 --pc {features}\n")
@@ -214,6 +214,7 @@ def test_previews_are_drawn_and_bad_prompts_found_at_once(chips_root, tiny_base,
     config = config_for(chips_root, tiny_base, tmp_path, drawn, max_steps=4, preview_every_steps=2)
     folder = train(config)
     assert sorted(p.name for p in (folder / "samples").iterdir()) == ["run_00000002_00.png", "run_00000004_00.png"]
+    assert "1 chips" not in capsys.readouterr().err  # no progress bar inside the training's
     prompts.write_text("SAR image,A,Ku-band,High,HH-Polarization,0.0 --x 3\n")
     with pytest.raises(OptionError, match=r"prompts\.txt:1.*unknown flag --x"):
         train(config.model_copy(update={"output_name": "again"}))

@@ -9,8 +9,11 @@ console = Console(stderr=True, highlight=False)
 """Messages and progress go to standard error, so that standard output holds results only."""
 
 
-def progress_bar() -> Progress:
-    """A progress display: description, bar, count, time used and time left; free text in field ``note``."""
+def progress_bar(enabled: bool = True) -> Progress:
+    """A progress display: description, bar, count, time used and time left; free text in field ``note``.
+
+    Not ``enabled``, it shows nothing, so that it may stand inside another one.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -20,6 +23,7 @@ def progress_bar() -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
         transient=False,
+        disable=not enabled,
     )
 
 

@@ -202,8 +202,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         shift = float(self.scheduler.config["shift"])
         sigmas = flow_sigmas(steps, shift)
         method = SOLVERS.get(solver)(sigmas)
-        with progress_bar() as bar:
-            bar.disable = not show_progress
+        with progress_bar(show_progress) as bar:
             line = bar.add_task(f"{len(requests)} chips", total=steps, note="")
             for index in range(steps):
                 velocity = guided_velocity(

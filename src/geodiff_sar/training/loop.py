@@ -150,8 +150,7 @@ def run_loop(
     _set_mode(optimizer, training=True)
     stop = StopSignal()
     started = time.perf_counter()
-    with stop, progress_bar() as bar:
-        bar.disable = not accelerator.is_main_process
+    with stop, progress_bar(accelerator.is_main_process) as bar:
         line = bar.add_task(title, total=last, completed=step, note="")
         while step < last and result.finished:
             micro = plan[index : index + options.accumulation * processes]
