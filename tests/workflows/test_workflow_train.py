@@ -85,6 +85,8 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(chips_root, tiny_base,
     _, result = run_training(first)
     assert len(result.losses) == 5
     again = weights_of(folder)
+    for file in ("run.safetensors", "run_fusion_weights.safetensors", "run_fusion.json"):
+        assert (folder / file).read_bytes() == (tmp_path / "a" / "run" / file).read_bytes(), file
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[key], again[key]) for key in whole)
 
