@@ -31,7 +31,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="print the 
 @app.command()
 def demo(
     output_dir: Annotated[Path, typer.Option(help="folder for pictures and report")] = Path("demo_output"),
-    seed: Annotated[int, typer.Option(help="seed of data, training and generation")] = 1026,
+    seed: Annotated[int, typer.Option(min=0, help="seed of data, training and generation")] = 1026,
 ) -> None:
     """Train an adapter on the embedded base and generate chips under text, geometry and image. Takes minutes."""
     from geodiff_sar.workflows.demo import demo as run
@@ -140,8 +140,8 @@ def generate(
     ] = None,
     network_multiplier: Annotated[float, typer.Option(help="strength of the LoRA")] = 1.0,
     negative_prompt: Annotated[str, typer.Option(help="what to guide away from")] = "",
-    height: Annotated[int | None, typer.Option(help="pixels; default: the base's, 512 for SD3.5")] = None,
-    width: Annotated[int | None, typer.Option(help="pixels; default: the base's, 512 for SD3.5")] = None,
+    height: Annotated[int | None, typer.Option(help="pixels; default: the adapter's, else the base's")] = None,
+    width: Annotated[int | None, typer.Option(help="pixels; default: the adapter's, else the base's")] = None,
     sample_steps: Annotated[int, typer.Option(help="solver steps")] = 30,
     guidance_scale: Annotated[float | None, typer.Option(help="default: the base's, 7.5 for SD3.5")] = None,
     solver: Annotated[str, typer.Option(help="see `geodiff-sar list solvers`")] = "euler",

@@ -410,3 +410,66 @@ def test_previews_have_the_size_of_the_training(chips_root, tiny_base, tmp_path)
     folder = train(config_for(chips_root, tiny_base, tmp_path, sections, max_steps=2, preview_every_steps=2))
     with Image.open(folder / "samples" / "run_00000002_00.png") as picture:
         assert picture.size == (48, 32)
+
+
+def test_full_training_in_half_precision_validates(chips_root, tiny_base, tmp_path):
+    split = {"split": {"validation": "targets", "targets": ["B"]}}
+    config = config_for(chips_root, tiny_base, tmp_path, {"data": split}, max_steps=2, precision="bf16")
+    folder = train(config.model_copy(update={"train_base": "full"}))
+    assert (folder / "run_transformer.safetensors").is_file()
+
+
+def test_checkpoints_of_other_runs_are_refused(chips_root, tiny_base, tmp_path):
+    config = config_for(chips_root, tiny_base, tmp_path, max_steps=2)
+    folder = train(config)
+    shutil.copytree(folder / "checkpoints", tmp_path / "orphan" / "checkpoints")
+    for resume in ("auto", "never"):
+        with pytest.raises(OptionError, match="not a run of this tool"):
+            train(config.model_copy(update={"output_name": "orphan", "resume": resume}))
+    foreign = {"output_name": "other", "resume": str(folder / "checkpoints" / "step-00000002")}
+    with pytest.raises(OptionError, match="a checkpoint of this run"):
+        train(config.model_copy(update=foreign))
+
+
+def test_another_depression_is_other_data(chips_root, tiny_base, tmp_path):
+    from PIL import Image
+
+    root = tmp_path / "table"
+    root.mkdir()
+    Image.fromarray(np.full((32, 32), 9, dtype=np.uint8)).save(root / "a.png")
+
+    def write(depression: int) -> None:
+        row = {"file_name": "a.png", "target": "A", "band": "X", "resolution": "High", "polarisation": "HH"}
+        (root / "metadata.jsonl").write_text(json.dumps({**row, "azimuth": 5, "depression": depression}))
+
+    write(20)
+    config = config_for(root, tiny_base, tmp_path, {"data": {"allow_missing_geometry": True}}, max_steps=1)
+    train(config)
+    write(60)
+    with pytest.raises(OptionError, match="other chips"):
+        train(config)
+
+
+def test_the_published_glob_finds_the_adapter(chips_root, tiny_base, tmp_path):
+    folder = train(config_for(chips_root, tiny_base, tmp_path, max_steps=1))
+    for pattern in ("run_*.safetensors", "run.safetensors", "run*"):
+        assert resolve_adapter(str(tmp_path / pattern)).record == folder / "run_fusion.json"
+
+
+def test_check_weights_compares_the_lora_with_its_record(chips_root, tiny_base, tmp_path):
+    from geodiff_sar.workflows.check_weights import check_weights
+
+    folder = train(config_for(chips_root, tiny_base, tmp_path, max_steps=1))
+    assert check_weights(str(tiny_base), str(folder))[1]
+    state = load_file(folder / "run.safetensors")
+    del state[sorted(state)[0]]
+    save_file(state, folder / "run.safetensors")
+    text, intact = check_weights(str(tiny_base), str(folder))
+    assert not intact
+    assert "1 tensors missing" in text
+
+
+@pytest.mark.parametrize("lora", [{"target_modules": ["attn"]}, {"target_modules": ["attn2.to_q"], "blocks": [1]}])
+def test_lora_targets_that_match_nothing_are_named(chips_root, tiny_base, tmp_path, lora):
+    with pytest.raises(OptionError, match=r"lora\.target_modules"):
+        train(config_for(chips_root, tiny_base, tmp_path, {"lora": lora}, max_steps=1))

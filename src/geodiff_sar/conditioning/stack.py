@@ -26,7 +26,10 @@ class ConditioningOptions(Options):
     )
     residual: bool = Field(default=True, description="zero-initialised gate; false: the published formula without it")
     joint_dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="share of chips trained with all three absent, as guidance sees them"
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of chips trained with all three absent, as guidance sees them; of those without caption, half",
     )
     geometry_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without geometry")
     image_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without reference")
@@ -43,7 +46,7 @@ class FusionOptions(Options):
 
 @dataclass(frozen=True)
 class ConditioningSizes:
-    """Widths that the base model and the data set.
+    """Widths given by the base model and the data set.
 
     Attributes:
         pooled_dim: pooled text width of the base.

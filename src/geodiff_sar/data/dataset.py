@@ -1,5 +1,6 @@
 """Chips with their conditions, ready for training: checked and cached up front, collated deterministically."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -176,6 +177,11 @@ class ChipDataset:
     def sizes(self) -> list[tuple[int, int]]:
         """Picture sizes (width, height) that occur, after ``check``."""
         return sorted(set(self._buckets.values()))
+
+    def common_size(self) -> tuple[int, int]:
+        """The picture size (width, height) that most chips have, after ``check``; the smallest of several."""
+        counts = Counter(self._buckets.values())
+        return min(counts, key=lambda size: (-counts[size], size))
 
     def feature_statistics(self) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
         """Mean and standard deviation of each feature channel over all points of this part.

@@ -6,6 +6,7 @@
 
 import glob
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -39,7 +40,7 @@ class AdapterRecord(Options):
     shift: float = Field(gt=0, description="timestep shift of training")
     remap: AmplitudeRemap = Field(description="amplitude to model values")
     resolution: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
-        description="training resolution, width and height in pixels"
+        description="the size most chips were trained at, width and height in pixels"
     )
     t5_length: int = Field(ge=1, description="number of T5 tokens")
     lora: LoraOptions | None = Field(default=None, description="LoRA options; None: no LoRA")
@@ -115,6 +116,10 @@ def resolve_adapter(path: str) -> AdapterFiles:
         FileError: nothing, or more than one adapter, is found; or a part is missing.
     """
     matches = [Path(path)] if Path(path).exists() else [Path(found) for found in sorted(glob.glob(path))]
+    if not matches:  # the published code writes into the output folder itself, we into a folder of the run's name
+        named = Path(path)
+        run = named.parent / re.split(r"_?\*|\.safetensors$", named.name)[0]
+        matches = [run] if run != named.parent and run.is_dir() else []
     if not matches:
         raise FileError(path, "no such file or folder", "--lora_weights names an adapter", "check the path")
     stems = sorted({stem for match in matches for stem in _stems(match)})

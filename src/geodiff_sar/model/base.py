@@ -173,8 +173,8 @@ def load_part(folder: Path, part: str, dtype: torch.dtype) -> Any:
     return module
 
 
-def expected_tensors(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors that one part's configuration asks for; nothing is allocated.
+def empty_part(folder: Path, part: str) -> Any:
+    """One part of a base without weights, on the meta device; nothing is allocated.
 
     Raises:
         FileError: a configuration that cannot be used.
@@ -183,13 +183,17 @@ def expected_tensors(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
     try:
         with torch.device("meta"):
             if cls.__module__.startswith("diffusers"):
-                module = cls.from_config(cls.load_config(folder / part, local_files_only=True))
-            else:
-                module = cls(cls.config_class.from_pretrained(folder / part, local_files_only=True))
+                return cls.from_config(cls.load_config(folder / part, local_files_only=True))
+            return cls(cls.config_class.from_pretrained(folder / part, local_files_only=True))
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(
             folder / part / "config.json", f"cannot be used ({str(error)[:200]})", f"that of a {cls.__name__}", _REMEDY
         ) from error
+
+
+def expected_tensors(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors that one part's configuration asks for; errors as empty_part."""
+    module = empty_part(folder, part)
     tied = set(getattr(module, "_tied_weights_keys", None) or ())
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if name not in tied}
 

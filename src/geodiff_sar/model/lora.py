@@ -143,7 +143,18 @@ def _check_targets(transformer: SD3Transformer2DModel, options: LoraOptions) -> 
         outside = [block for block in options.blocks if not 0 <= block < count]
         if outside or not options.blocks:
             raise OptionError("lora.blocks", str(options.blocks), f"block numbers 0..{count - 1}", "correct them")
-    present = {name for block in transformer.transformer_blocks for name, _ in block.named_modules()}
-    unknown = [name for name in options.target_modules if name not in present and name not in DEFAULT_TARGETS]
-    if unknown:
-        raise OptionError("lora.target_modules", str(unknown), f"among {sorted(present)[:20]} ...", "correct the names")
+    blocks = range(count) if options.blocks == "all" else options.blocks
+    linear = {
+        name
+        for number in blocks
+        for name, module in transformer.transformer_blocks[number].named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+    unknown = [name for name in options.target_modules if name not in linear and name not in DEFAULT_TARGETS]
+    if unknown or not linear & set(options.target_modules):
+        raise OptionError(
+            "lora.target_modules",
+            str(unknown or options.target_modules),
+            f"linear layers of the chosen blocks: {', '.join(sorted(linear))}",
+            "correct the names",
+        )

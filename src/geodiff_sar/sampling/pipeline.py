@@ -11,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from geodiff_sar.conditioning.injection import default_fusion_scale
 from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.console import progress_bar
 from geodiff_sar.core.errors import NumericalError, OptionError
@@ -172,7 +173,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         steps: int = 30,
         solver: str = "euler",
         guidance: GuidanceOptions | None = None,
-        fusion_scale: float = 1.0,
+        fusion_scale: float | None = None,
         show_progress: bool = False,
     ) -> GeoDiffSAROutput:
         """Generate one chip per request, all in one batch.
@@ -183,7 +184,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
             steps: solver steps.
             solver: name of a solver.
             guidance: strengths; None: the base's scale.
-            fusion_scale: strength of the fusion, 0 is text only.
+            fusion_scale: strength of the fusion, 0 is text only; None: FUSION_INJECTION_SCALE, or 1.
             show_progress: show a progress bar.
 
         Raises:
@@ -191,6 +192,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
             NumericalError: NaN or Inf in latents or pixels, naming prompt and seed.
         """
         settings = self.base.settings
+        fusion_scale = default_fusion_scale() if fusion_scale is None else fusion_scale
         width, height = width or settings.resolution[0], height or settings.resolution[1]
         guidance = guidance or GuidanceOptions(guidance_scale=settings.guidance_scale)  # pyright: ignore
         for request in requests:

@@ -204,17 +204,18 @@ def run_loop(
                 by_epoch = epochs is not None and epoch_ended and epoch % epochs == 0  # noqa: B023
                 return bool((steps is not None and step % steps == 0) or by_epoch)  # noqa: B023
 
-            if hooks.validate and (done or due(options.validate_every_steps, options.validate_every_epochs)):
-                measured = _in_eval_mode(task, optimizer, hooks.validate)
-                if hooks.log:
-                    hooks.log(step, measured)
-            if hooks.preview and due(options.preview_every_steps, options.preview_every_epochs):
-                _in_eval_mode(task, optimizer, lambda: hooks.preview(step))  # type: ignore[misc]  # noqa: B023
             if done or asked or due(options.checkpoint_every_steps, options.checkpoint_every_epochs):
                 position = {"step": step, "epoch": epoch, "index": index}
                 if accelerator.is_main_process:
                     _write_checkpoint(folder, task, optimizer, parts, position, hooks, options)
                 accelerator.wait_for_everyone()
+            if hooks.validate and (done or due(options.validate_every_steps, options.validate_every_epochs)):
+                with accelerator.autocast():
+                    measured = _in_eval_mode(task, optimizer, hooks.validate)
+                if hooks.log:
+                    hooks.log(step, measured)
+            if hooks.preview and due(options.preview_every_steps, options.preview_every_epochs):
+                _in_eval_mode(task, optimizer, lambda: hooks.preview(step))  # type: ignore[misc]  # noqa: B023
     result.steps, result.seconds = step, time.perf_counter() - started
     _set_mode(optimizer, training=False)
     for module in modules.values():

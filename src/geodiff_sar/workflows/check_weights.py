@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,8 +11,17 @@ from safetensors import SafetensorError, safe_open
 from geodiff_sar.core.errors import GeodiffError
 from geodiff_sar.core.files import sha256_file
 from geodiff_sar.core.tensors import mismatch
-from geodiff_sar.model.adapter import load_conditioning, resolve_adapter
-from geodiff_sar.model.base import PARTS, SETTINGS_FILE, base_folder, base_hash, expected_tensors, load_tokenizers
+from geodiff_sar.model.adapter import AdapterFiles, load_conditioning, read_record, resolve_adapter
+from geodiff_sar.model.base import (
+    PARTS,
+    SETTINGS_FILE,
+    base_folder,
+    base_hash,
+    empty_part,
+    expected_tensors,
+    load_tokenizers,
+)
+from geodiff_sar.model.lora import add_lora, lora_state_dict
 
 
 def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str, bool]:
@@ -44,6 +54,7 @@ def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str,
             rows.append(_row("adapter conditioning", found.fusion_weights, problems))
             if not problems:  # the record and every tensor of the conditioning, against this base
                 load_conditioning(found, base_hash(pretrained_model))
+                problems += _adapter_problems(folder, found)
         except GeodiffError as error:
             problems.append(str(error))
     table = Table("part", "file", "MB", "tensors", "number formats", "sha256", box=None)
@@ -66,12 +77,33 @@ def _tensor_problems(folder: Path, part: str, files: list[Path]) -> list[str]:
         wanted = expected_tensors(folder, part)
     except GeodiffError as error:
         return [f"{error.subject}: {error.found}"]
+    problems = mismatch(wanted, _shapes(files))
+    return [f"{folder / part}: {problems}"] if problems else []
+
+
+def _adapter_problems(folder: Path, files: AdapterFiles) -> list[str]:
+    """Tensors that the adapter's record asks for and its weights lack, and the other way round."""
+    record = read_record(files)
+    if record.lora is None and not record.full:
+        return []
+    if files.weights is None:
+        return [f"{files.record}: the weights beside it are missing"]
+    if record.full:
+        wanted: dict[str, Any] = dict(expected_tensors(folder, "transformer"))
+    else:
+        transformer = empty_part(folder, "transformer")
+        add_lora(transformer, record.lora, seed=0)  # pyright: ignore
+        wanted = dict(lora_state_dict(transformer))
+    problems = mismatch(wanted, _shapes([files.weights]))
+    return [f"{files.weights}: {problems}"] if problems else []
+
+
+def _shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     for file in files:
         with safe_open(file, framework="pt") as tensors:
             found |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
-    problems = mismatch(wanted, found)
-    return [f"{folder / part}: {problems}"] if problems else []
+    return found
 
 
 def _row(part: str, file: Path, problems: list[str]) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class Preview:
             default = self.pipeline.base.settings.guidance_scale if scale is None else scale
             guidance = GuidanceOptions(guidance_scale=default if prompt.scale is None else prompt.scale)  # pyright: ignore
             steps = prompt.sample_steps or self.options.sample_steps
-            output = self.pipeline([request], *self._size(prompt), steps, self.options.solver, guidance)
+            output = self.pipeline([request], *self._size(prompt), steps, self.options.solver, guidance, 1.0)
             recipe = {"kind": "preview", "prompt": request.prompt, "seed": request.seed, "training_step": step}
             path = self.folder / f"{self.name}_{step:08d}_{number:02d}.png"
             write_chip(path, output.amplitudes[0], recipe)

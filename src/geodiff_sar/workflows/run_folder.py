@@ -69,7 +69,9 @@ def check_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any])
                 "a run is resumed on the data it was started on",
                 "restore the data, or choose another output_name",
             )
-    elif folder.is_dir() and not all(path.name in LEFT_BEHIND for path in folder.iterdir()):
+    elif folder.is_dir() and (
+        latest_checkpoint(folder / "checkpoints") or not all(path.name in LEFT_BEHIND for path in folder.iterdir())
+    ):
         raise OptionError(
             "output_name",
             f"{folder} exists and is not a run of this tool",
@@ -86,6 +88,13 @@ def check_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any])
         )
     if resume not in ("auto", "never"):
         found = Path(resume)
+        if found.resolve().parent != (folder / "checkpoints").resolve():
+            raise OptionError(
+                "resume",
+                str(found),
+                f"a checkpoint of this run, in {folder / 'checkpoints'}",
+                'name one of these, or set resume = "auto"',
+            )
         if not (found / "position.json").is_file():
             raise FileError(
                 found, "is not a checkpoint folder", "holds position.json", 'correct it, or set resume = "auto"'
@@ -121,6 +130,7 @@ def data_fingerprint(training: list[Sample], validation: list[Sample]) -> dict[s
             [
                 s.id,
                 s.caption_text,
+                None if s.pose is None else [s.pose.azimuth_deg, s.pose.depression_deg],
                 s.repeats,
                 sha256_file(s.image_path),
                 sha256_file(s.prior_path) if s.prior_path else None,

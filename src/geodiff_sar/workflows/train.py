@@ -151,7 +151,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
             base_hash=base.hash,
             shift=shift,
             remap=remap,
-            resolution=resolution,
+            resolution=dataset.common_size(),
             t5_length=base.settings.t5_length,
             lora=config.lora if config.train_base == "lora" else None,
             full=config.train_base == "full",
@@ -185,7 +185,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
                 if held_out is not None
                 else None,
                 preview=(lambda step: averaged(lambda: log.pictures(step, preview.write(step))))
-                if preview.wanted
+                if preview.wanted and accelerator.is_main_process
                 else None,
                 checkpoint=lambda path, step: averaged(
                     lambda: save_adapter(path, config.output_name, base.transformer, conditioning, record(step), dtype)

@@ -7,7 +7,7 @@ from typing import Any
 
 from geodiff_sar.core.config import parse_options
 from geodiff_sar.core.console import warn
-from geodiff_sar.core.errors import FileError
+from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.core.files import sha256_file
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import ChipRequest
@@ -70,7 +70,10 @@ def build_job(
     resolution: tuple[int, int],
 ) -> Job:
     width = session.adapter.conditioning.sizes.feature_dim if session.adapter else None
-    seeded = prompt.model_copy(update={"seed": (seed if prompt.seed is None else prompt.seed) + copy})
+    number = (seed if prompt.seed is None else prompt.seed) + copy
+    if number >= 2**63:
+        raise OptionError("--seed", f"{number}", "below 2^63 for every picture", "choose a smaller seed")
+    seeded = prompt.model_copy(update={"seed": number})
     chip = build_request(seeded, seed, width, angle, request.pointcloud_dir)
     fused = session.adapter is not None and session.fusion_scale != 0.0
     if fused and chip.prior is None and not request.allow_missing_geometry:
