@@ -24,7 +24,7 @@ from geodiff_sar.workflows.generation.options import GenerateRequest
 from geodiff_sar.workflows.train import TrainConfig, run_training
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "geodiff10_mini.toml"
-SEED = 7
+SEED, SIDE = 7, 128
 
 
 def main() -> None:
@@ -77,6 +77,8 @@ def _pictures(folder: Path, name: str, samples: list[Sample], clouds: list[Sampl
         "lora_weights": str(folder),
         "prompts_file": prompts,
         "sample_steps": 28,
+        "width": SIDE,
+        "height": SIDE,
         "batch_size": 10,
         "enable_3d_fusion": False if clouds is None else None,
         "output_dir": target,

@@ -181,9 +181,9 @@ def generate(
     settings = dict(locals())
     settings["source"] = settings.pop("from_")
     from geodiff_sar.workflows.generate import generate_chips
-    from geodiff_sar.workflows.generation.options import GenerateRequest, parse_request
+    from geodiff_sar.workflows.generation.options import parse_request
 
-    for path in generate_chips(parse_request(GenerateRequest, settings)):
+    for path in generate_chips(parse_request(settings)):
         typer.echo(path)
 
 

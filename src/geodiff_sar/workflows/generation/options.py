@@ -73,9 +73,9 @@ class GenerateRequest(Options):
         return value
 
 
-def parse_request(cls: type[GenerateRequest], values: dict[str, Any]) -> GenerateRequest:
+def parse_request(values: dict[str, Any]) -> GenerateRequest:
     """Check what the command line gave."""
-    return parse_options(cls, values, "geodiff-sar generate")
+    return parse_options(GenerateRequest, values, "geodiff-sar generate")
 
 
 def check_options(request: GenerateRequest) -> None:
