@@ -14,7 +14,7 @@ from diffusers import StableDiffusion3Pipeline
 from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import Caption
-from geodiff_sar.data.simulated import simulate_chip
+from geodiff_sar.data.simulated import ChipSpec, simulate_chip
 from geodiff_sar.model.base import EMBEDDED, load_base
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import ChipRequest, GeoDiffSARPipeline
@@ -38,7 +38,7 @@ def main() -> None:
     requests = []
     for number in range(given.batch):
         pose = Pose(number * 360.0 / given.batch, 35.0)
-        chip = simulate_chip("Kodiak 100", pose, seed=number)
+        chip = simulate_chip(ChipSpec("Kodiak 100", pose, seed=number))
         requests.append(ChipRequest(str(chip.caption), number, "", chip.prior, chip.amplitude, pose))
     guidance = GuidanceOptions(guidance_scale=2.0)
 

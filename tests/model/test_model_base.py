@@ -46,9 +46,9 @@ def test_long_captions_are_cut_with_a_note(capsys):
 def test_latents_are_normalised_and_invert():
     base = load_base("mini")
     from geodiff_sar.core.types import Pose
-    from geodiff_sar.data.simulated import simulate_chip
+    from geodiff_sar.data.simulated import ChipSpec, simulate_chip
 
-    chip = simulate_chip("Kodiak 100", Pose(40.0, 35.0), seed=9)
+    chip = simulate_chip(ChipSpec("Kodiak 100", Pose(40.0, 35.0), seed=9))
     pixels = torch.from_numpy(base.settings.remap.to_model(chip.amplitude))[None, None]
     mean, std = base.vae.encode(pixels)
     assert mean.shape == (1, 16, 128 // base.vae.reduction, 128 // base.vae.reduction)

@@ -1,16 +1,18 @@
-"""Point-cloud features on disk: the published ``.pt`` and ``.npy``, ``.npz``, and our ``.safetensors``."""
+"""Point-cloud features on disk: the published ``.pt`` and ``.npy``, ``.npz``, and our ``.safetensors``.
+
+torch is loaded where a format needs it, so that writing our own format starts quickly.
+"""
 
 import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_safetensors
 
@@ -79,13 +81,19 @@ def load_features(path: Path, expected_width: int | None = 64) -> GeometryPrior:
     )
 
 
-def save_features(path: Path, prior: GeometryPrior) -> None:
+def save_features(path: Path, prior: GeometryPrior, more: Mapping[str, np.ndarray] | None = None) -> None:
     """Write a prior in the format that the file's ending names, by atomic rename.
 
     ``.pt`` is the published dict (features, coordinates, text_label, metadata); ``.npy`` holds the features alone.
+
+    Args:
+        path: the file.
+        prior: what to write.
+        more: further tensors for ``.safetensors``, such as the whole cloud; the other formats have no place for them.
     """
     if path.suffix == ".safetensors":
         arrays = {k: getattr(prior, k) for k in ("features", "coordinates", "maps") if getattr(prior, k) is not None}
+        arrays.update(more or {})
         header = {
             "pose": asdict(prior.pose) if prior.pose else None,
             "radar": asdict(prior.radar) if prior.radar else None,
@@ -104,6 +112,8 @@ def save_features(path: Path, prior: GeometryPrior) -> None:
                 arrays = {k: getattr(prior, k) for k in ("features", "coordinates") if getattr(prior, k) is not None}
                 np.savez(file, **arrays)
             else:
+                import torch
+
                 content: dict[str, Any] = {"features": torch.from_numpy(prior.features.copy())}
                 if prior.coordinates is not None:
                     content["coordinates"] = torch.from_numpy(prior.coordinates.copy())
@@ -146,6 +156,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _read_pt(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    import torch
+
     with warnings.catch_warnings():  # torch's remarks on odd files; what is wrong with them is said below
         warnings.simplefilter("ignore", UserWarning)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -185,6 +197,8 @@ def _read_npz(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _numpy(path: Path, value: Any) -> np.ndarray:
+    import torch
+
     if not isinstance(value, torch.Tensor):
         raise FileError(path, f"holds a {type(value).__name__} in place of a tensor", "tensors", _SAVE)
     if value.layout != torch.strided:

@@ -14,8 +14,8 @@ from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import Caption, format_azimuth
 from geodiff_sar.data.features import save_features
 from geodiff_sar.data.image import load_chip
-from geodiff_sar.data.scattering_centres import AIRFRAMES
-from geodiff_sar.data.simulated import SimulatedChip, simulate_chip, write_chips
+from geodiff_sar.data.simulated import ChipSpec, SimulatedChip, simulate_chips, write_chips
+from geodiff_sar.geometry.targets import target_names
 from geodiff_sar.sampling.prompts import parse_azimuths
 from geodiff_sar.sampling.sheet import brightened, contact_sheet, sweep_gif
 from geodiff_sar.workflows.demo_report import write_report
@@ -69,7 +69,7 @@ def demo(output_dir: Path, seed: int) -> str:
     say("1/3 simulated chips and point clouds are ready")
     folder = train(_train_config(output_dir, seed))
     say("2/3 the adapter is trained")
-    targets = list(AIRFRAMES)
+    targets = target_names()
     views = _views(output_dir, seed, SHOWN_AZIMUTHS, targets)
     sweep = _views(output_dir, seed, SWEEP_AZIMUTHS, targets[:1])
     pictures = output_dir / "pictures"
@@ -84,9 +84,8 @@ def demo(output_dir: Path, seed: int) -> str:
     _sheet(pictures / "conditions.png", compared, [name for _ in first for name in MODES], len(MODES))
     sweep_gif(pictures / "sweep.gif", [brightened(picture) for picture in turned])
     scores = {name: score(found, views) for name, found in made.items()}
-    scores["simulated, other clutter"] = score(
-        [_simulate(v.target, v.azimuth_deg, seed + 99).amplitude for v in views], views
-    )
+    again = simulate_chips([_spec(view.target, view.azimuth_deg, seed + 99) for view in views])
+    scores["simulated, other clutter"] = score([chip.amplitude for chip in again], views)
     write_json(output_dir / "scores.json", scores)
     report = write_report(output_dir, scores, folder)
     return f"pictures: {pictures}\nadapter:  {folder}\nreport:   {report}"
@@ -123,8 +122,8 @@ def _pattern(amplitude: np.ndarray) -> np.ndarray:
     return flat / np.linalg.norm(flat)
 
 
-def _simulate(target: str, azimuth_deg: float, seed: int) -> SimulatedChip:
-    return simulate_chip(target, Pose(azimuth_deg, DEPRESSION_DEG), "Ku", "HH", "High", seed)
+def _spec(target: str, azimuth_deg: float, seed: int) -> ChipSpec:
+    return ChipSpec(target, Pose(azimuth_deg, DEPRESSION_DEG), "Ku", "HH", "High", seed)
 
 
 def _write_data(output_dir: Path, seed: int) -> None:
@@ -132,12 +131,12 @@ def _write_data(output_dir: Path, seed: int) -> None:
     mark, state = output_dir / "data" / "seed.json", {"seed": seed, "poses": sha256_json(TRAINING_AZIMUTHS)}
     if mark.is_file() and read_json(mark) == state:
         return
-    chips = [
-        _simulate(target, azimuth, seed + 1000 * number + int(azimuth))
-        for number, target in enumerate(AIRFRAMES)
+    specs = [
+        _spec(target, azimuth, seed + 1000 * number + int(azimuth))
+        for number, target in enumerate(target_names())
         for azimuth in TRAINING_AZIMUTHS
     ]
-    write_chips(output_dir / "data", chips)
+    write_chips(output_dir / "data", simulate_chips(specs))
     table = output_dir / "data" / "metadata.jsonl"
     rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
     short = [
@@ -173,9 +172,10 @@ def _train_config(output_dir: Path, seed: int) -> TrainConfig:
 
 def _views(output_dir: Path, seed: int, azimuths: list[float], targets: list[str]) -> list[DemoView]:
     views = []
+    truths = iter(simulate_chips([_spec(target, azimuth, seed + 7) for target in targets for azimuth in azimuths]))
     for number, target in enumerate(targets):
         for azimuth in azimuths:
-            truth = _simulate(target, azimuth, seed + 7)
+            truth = next(truths)
             cloud = output_dir / "priors" / f"{target.replace(' ', '_')}_{format_azimuth(azimuth)}.safetensors"
             save_features(cloud, truth.prior)
             nearest = min(

@@ -18,6 +18,9 @@ def listing(what: str) -> str:
         "schedules": _schedules,
         "layouts": _layouts,
         "bases": _bases,
+        "targets": _targets,
+        "radars": _radars,
+        "engines": _engines,
         "options": _options,
     }
     if what not in kinds:
@@ -71,6 +74,35 @@ def _bases() -> str:
     from geodiff_sar.model.base import EMBEDDED
 
     return "\n".join(f"{name:20s} {folder}" for name, folder in EMBEDDED.items())
+
+
+def _targets() -> str:
+    from geodiff_sar.geometry.targets import target_names
+
+    families = ("tank", "carrier", "truck", "vehicle", "composite")
+    return "\n".join([*target_names(), *(f"{name}:<seed>" for name in families), "or a mesh file"])
+
+
+def _radars() -> str:
+    from geodiff_sar.geometry.radar import PRESETS
+
+    blocks = []
+    for name, radar in PRESETS.items():
+        params = radar.params()
+        blocks.append(
+            f"{name:12s} {radar.center_frequency_hz / 1e9:g} GHz, resolution {params.range_resolution_m:.3f} m in"
+            f" slant range, {params.cross_range_resolution_m:.3f} m in cross-range, {radar.rows} x {radar.columns} pixels of"
+            f" {radar.pixel_cross_range_m:g} x {radar.pixel_range_m:g} m"
+        )
+    from geodiff_sar.geometry.radar import RadarOptions
+
+    return "\n".join([*blocks, "or a .toml file with", *_keys(RadarOptions, "    ")])
+
+
+def _engines() -> str:
+    from geodiff_sar.geometry.engines import ENGINES
+
+    return _described(ENGINES)
 
 
 def _options() -> str:

@@ -96,9 +96,11 @@ def _load_chips(options: PretrainOptions) -> tuple[list[np.ndarray], list[Captio
     if options.data_root is None:
         simulated = options.simulated
         say(f"simulating {simulated.count} chips")
-        made = random_chips(simulated.count, simulated.seed, size=max(width, height))
-        amplitudes = [fit_to_bucket(chip.amplitude, width, height)[0] for chip in made]
-        captions, ids = [chip.caption for chip in made], [f"simulated-{i}" for i in range(len(made))]
+        amplitudes, captions = [], []
+        for chip in random_chips(simulated.count, simulated.seed, size=max(width, height)):
+            amplitudes.append(fit_to_bucket(chip.amplitude, width, height)[0])
+            captions.append(chip.caption)
+        ids = [f"simulated-{number}" for number in range(len(captions))]
     else:
         samples = read_samples(Path(options.data_root), options.layout)
         amplitudes = [fit_to_bucket(load_chip(sample.image_path), width, height)[0] for sample in samples]

@@ -8,7 +8,7 @@ from geodiff_sar.training.loop_options import LoopOptions
 
 
 class SimulatedDataOptions(Options):
-    """Chips made by the closed-form simulator when no folder is given."""
+    """Chips made by the ray tracer when no folder is given."""
 
     count: int = Field(default=6000, ge=8, description="number of chips")
     seed: int = Field(default=1, ge=0, description="seed of poses, clutter and noise")

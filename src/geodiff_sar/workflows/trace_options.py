@@ -1,0 +1,77 @@
+"""From the command line of ``prior`` and ``simulate`` to checked requests."""
+
+from typing import Any, TypeVar
+
+from geodiff_sar.core.config import apply_overrides, parse_options, read_toml
+from geodiff_sar.core.errors import OptionError
+from geodiff_sar.geometry.prior import PriorOptions
+from geodiff_sar.workflows.prior import PriorRequest
+from geodiff_sar.workflows.simulate import SimulateRequest
+from geodiff_sar.workflows.tracing import TraceConfig
+
+NumberT = TypeVar("NumberT", int, float)
+
+
+def prior_request(settings: dict[str, Any]) -> PriorRequest:
+    """The request of ``geodiff-sar prior``; ``settings`` are the command's arguments by name."""
+    mesh = {
+        "unit": settings["unit"],
+        "nose": settings["nose"],
+        "up": settings["up"],
+        "scale": _numbers("--scale", settings["scale"], float),
+        "drop": settings["drop"] or [],
+        "smooth_angle_deg": settings["smooth_angle"],
+    }
+    data = {
+        "targets": [{"source": settings["target"], "label": settings["label"], "mesh": mesh}],
+        "azimuths": settings["azimuths"],
+        "depressions": _numbers("--depression", settings["depression"], float),
+        "polarisations": _names(settings["polarisations"]),
+        "seeds": [settings["seed"]],
+        "radar": settings["radar"],
+        "radar_set": settings["radar_set"] or [],
+        "prior": parse_options(PriorOptions, apply_overrides({}, settings["overrides"] or []), "--set"),
+    }
+    config = parse_options(TraceConfig, data, "geodiff-sar prior")
+    return PriorRequest(
+        config, settings["out"], tuple(_names(settings["format_"])), settings["workers"], settings["overwrite"]
+    )
+
+
+def simulate_request(settings: dict[str, Any]) -> SimulateRequest:
+    """The request of ``geodiff-sar simulate``: the configuration file, then the options, then ``--set``."""
+    data = read_toml(settings["config"]) if settings["config"] is not None else {}
+    if settings["target"]:
+        data["targets"] = [{"source": source} for source in settings["target"]]
+    given = {
+        "azimuths": settings["azimuths"],
+        "depressions": _optional("--depressions", settings["depressions"], float),
+        "polarisations": None if settings["polarisations"] is None else _names(settings["polarisations"]),
+        "seeds": _optional("--seeds", settings["seeds"], int),
+        "radar": settings["radar"],
+        "radar_set": settings["radar_set"],
+    }
+    data.update({key: value for key, value in given.items() if value is not None})
+    data = apply_overrides(data, settings["overrides"] or [])
+    sources = [str(settings["config"])] if settings["config"] is not None else []
+    config = parse_options(TraceConfig, data, " with ".join([*sources, "geodiff-sar simulate"]))
+    return SimulateRequest(config, settings["out"], settings["workers"], settings["overwrite"])
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _optional(option: str, text: str | None, kind: type[NumberT]) -> list[NumberT] | None:
+    return None if text is None else _numbers(option, text, kind)
+
+
+def _numbers(option: str, text: str, kind: type[NumberT]) -> list[NumberT]:
+    try:
+        numbers = [kind(part) for part in _names(text)]
+    except ValueError:
+        numbers = []
+    if not numbers:
+        what = "whole numbers" if kind is int else "numbers"
+        raise OptionError(option, repr(text), f"{what}, separated by commas", "write it as 1,2,3")
+    return numbers
