@@ -7,7 +7,7 @@ Compound-Gaussian model: complex Gaussian speckle times the square root of a gam
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Complex64, Float32
+from jaxtyping import Complex64, Float, Float32
 
 from geodiff_sar.geometry.imaging import focuser
 from geodiff_sar.geometry.radar import RadarOptions
@@ -71,6 +71,15 @@ def gamma_texture(
     return np.interp(smooth, grid, values).astype(np.float32)
 
 
+def gamma_quantiles(shape_parameter: float | None, share: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Quantiles of the texture: gamma distribution of mean 1; all 1 without texture."""
+    if shape_parameter is None:
+        return np.ones(len(share))
+    from scipy.special import gammaincinv
+
+    return gammaincinv(shape_parameter, share) / shape_parameter
+
+
 @lru_cache(maxsize=16)
 def _smoother(radar: RadarOptions, cos_depression: float) -> Float32[np.ndarray, "row halfcolumn"]:
     """Gaussian low-pass whose output has variance 1; the field's correlation falls to 1/e at the texture length."""
@@ -84,11 +93,10 @@ def _smoother(radar: RadarOptions, cos_depression: float) -> Float32[np.ndarray,
 
 @lru_cache(maxsize=16)
 def _gamma_table(shape_parameter: float) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.special import gammaincinv, ndtr  # here, since loading it takes longer than a chip
+    from scipy.special import ndtr  # here, since loading it takes longer than a chip
 
     grid = np.linspace(-6.0, 6.0, 2049)
-    share = np.clip(ndtr(grid), 1e-12, 1 - 1e-12)
-    return grid, gammaincinv(shape_parameter, share) / shape_parameter
+    return grid, gamma_quantiles(shape_parameter, np.clip(ndtr(grid), 1e-12, 1 - 1e-12))
 
 
 def _complex_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Complex64[np.ndarray, "row column"]:

@@ -1,5 +1,7 @@
 """From calibrated amplitude to 8-bit grey levels, with a record that says how."""
 
+import math
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -7,7 +9,7 @@ from jaxtyping import Float, UInt8
 from pydantic import Field
 
 from geodiff_sar.core.config import Options
-from geodiff_sar.geometry.clutter import cell_area_m2
+from geodiff_sar.geometry.clutter import cell_area_m2, gamma_quantiles
 from geodiff_sar.geometry.radar import RadarOptions
 
 
@@ -23,13 +25,28 @@ class GreyOptions(Options):
 def background_gain(radar: RadarOptions, cos_depression: float, polarisation: str) -> float:
     """Grey levels per amplitude that put the median of the expected background at ``radar.background_grey``.
 
-    The median of a Rayleigh amplitude of mean power P is sqrt(P ln 2). The gain depends on the radar alone, never on
-    the chip,
-    so grey levels of different chips can be compared. Cross-polar chips have their own, larger gain, as published.
+    The gain depends on the radar alone, never on the chip, so grey levels of different chips can be compared. Cross-polar
+    chips have their own, larger gain, as published.
     """
     sigma0_db = radar.sigma0_db + (radar.cross_polar_db if polarisation in ("HV", "VH") else 0.0)
-    power = (10 ** (sigma0_db / 10) + 10 ** (radar.nesz_db / 10)) * cell_area_m2(radar, cos_depression)
-    return radar.background_grey / float(np.sqrt(power * np.log(2)))
+    area = cell_area_m2(radar, cos_depression)
+    clutter, noise = 10 ** (sigma0_db / 10) * area, 10 ** (radar.nesz_db / 10) * area
+    return radar.background_grey / math.sqrt(_median_power(clutter, noise, radar.texture_shape))
+
+
+@lru_cache(maxsize=64)
+def _median_power(clutter: float, noise: float, texture_shape: float | None) -> float:
+    """Median of |z|^2 for complex Gaussian z whose mean power is clutter x texture + noise, texture of gamma distribution.
+
+    Given the texture t, P(|z|^2 > x) = exp(-x / (clutter t + noise)); the median is where its mean over t is 1/2.
+    """
+    texture = gamma_quantiles(texture_shape, np.arange(0.5, 512) / 512)
+    low, high = 0.0, 2 * (clutter + noise)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        above = float(np.mean(np.exp(-middle / (clutter * texture + noise))))
+        low, high = (middle, high) if above > 0.5 else (low, middle)
+    return 0.5 * (low + high)
 
 
 def to_grey(

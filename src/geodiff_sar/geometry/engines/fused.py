@@ -16,6 +16,7 @@ from geodiff_sar.geometry.engines.base import ENGINES, Scene, TraceRequest
 from geodiff_sar.geometry.hits import Hits, empty_hits, join
 from geodiff_sar.geometry.raster import first_hits, ray_grid
 from geodiff_sar.geometry.reflection import coherent_loss, fresnel, ground_receive_vectors
+from geodiff_sar.geometry.simd import LANES
 
 STRIPS = 16  # the same strips whatever the number of threads, so that the order of the hits never depends on it
 GRAZING = 1e-4
@@ -64,16 +65,16 @@ class FusedEngine:
 
         def strip(number: int, begin: int) -> int:
             """Follow the rays of one strip; rows of the output from ``begin`` on are filled. Returns where they end."""
-            rows = slice(edges[number], edges[number + 1])
             return begin + _follow(
                 tree.boxes,
                 tree.children,
                 tree.triangles,
                 tree.order,
                 scene.planes,
-                first.direct[rows],
-                first.mirrored[rows],
+                first.direct,
+                first.mirrored,
                 int(edges[number]),
+                int(edges[number + 1]),
                 frame,
                 receive,
                 settings,
@@ -185,14 +186,22 @@ def _reflect_at_ground(field, axes, k, permittivity, metal, wavenumber, roughnes
 
 @njit(cache=True, nogil=True)
 @no_type_check
-def _scattered(field, axes, k, n, c, direction, receive, share):
-    """Coherent part of one tube: F S for the four polarisations (HH, HV, VH, VV); ``share`` is d / lambda."""
+def _taper(axes, k, n, c, direction, share):
+    """S: the integral of the phase over a flat tube, relative to the tube in phase; ``share`` is d / lambda."""
     g0, g1, g2 = k[0] - direction[0], k[1] - direction[1], k[2] - direction[2]
-    along = g0 * k[0] + g1 * k[1] + g2 * k[2]
+    along = (g0 * k[0] + g1 * k[1] + g2 * k[2]) / c
     taper = 1.0
     for t in range(2):
-        gradient = g0 * axes[t, 0] + g1 * axes[t, 1] + g2 * axes[t, 2] - along * _dot(axes[t], n) / c
+        gradient = g0 * axes[t, 0] + g1 * axes[t, 1] + g2 * axes[t, 2] - along * _dot(axes[t], n)
         taper *= _sinc(gradient * share)
+    return taper
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def _scattered(field, axes, k, n, c, direction, receive, share):
+    """Coherent part of one tube: F S for the four polarisations (HH, HV, VH, VV); ``share`` is d / lambda."""
+    taper = _taper(axes, k, n, c, direction, share)
     eh, ev = _dot(field[0], n) / c, _dot(field[1], n) / c
     qh, qv = _dot(receive[0], k), _dot(receive[1], k)
     hh = (_dot(receive[0], field[0]) - qh * eh) * taper
@@ -220,6 +229,26 @@ def _incoherent(k, n, c, cu, direction, wavenumber, roughness, slope, diffuse, a
     return math.sqrt(power)
 
 
+@njit(cache=True, nogil=True)
+@no_type_check
+def _free(boxes, children, triangles, face_order, p, n, u, offset, by_ground, stack, near):
+    """Whether the radar sees p straight, or by way of the ground."""
+    flip = -1.0 if by_ground else 1.0
+    down = p[2] / u[2] if by_ground else 1e9
+    blocker, _ = cast(
+        boxes, children, triangles, face_order,
+        np.float32(p[0] + offset * n[0]), np.float32(p[1] + offset * n[1]), np.float32(p[2] + offset * n[2]),
+        np.float32(u[0]), np.float32(u[1]), np.float32(flip * u[2]), np.float32(down), True, stack, near,
+    )  # fmt: skip
+    if blocker < 0 and by_ground:
+        blocker, _ = cast(
+            boxes, children, triangles, face_order,
+            np.float32(p[0] + down * u[0]), np.float32(p[1] + down * u[1]), np.float32(offset),
+            np.float32(u[0]), np.float32(u[1]), np.float32(u[2]), np.float32(1e9), True, stack, near,
+        )  # fmt: skip
+    return blocker < 0
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
 def _follow(
@@ -230,7 +259,8 @@ def _follow(
     planes,
     direct,
     mirrored,
-    row_start,
+    first_row,
+    last_row,
     frame,
     receive,
     settings,
@@ -254,12 +284,12 @@ def _follow(
     unit = 2.0 * math.sqrt(math.pi) / wavelength * tube
     incoherent = slope > 0.0 or diffuse > 0.0
     infinite = np.float32(1e9)
-    stack, near = np.empty(STACK_SIZE, dtype=np.int32), np.empty(STACK_SIZE, dtype=np.float32)
+    stack, near = np.empty(STACK_SIZE, dtype=np.int32), np.empty(STACK_SIZE + LANES, dtype=np.float32)
     field, axes = np.empty((2, 3), dtype=np.complex128), np.empty((2, 3))
     k, n, p = np.empty(3), np.empty(3), np.empty(3)
     below = np.array([u[0], u[1], -u[2]])
     count = 0
-    for row in range(direct.shape[0]):
+    for row in range(first_row, last_row):
         for column in range(direct.shape[1]):
             face = direct[row, column]
             by_ground = False
@@ -269,7 +299,7 @@ def _follow(
                 if not by_ground:
                     continue
             s = start_a + (column + 0.5) * spacing
-            t = start_v + (row + row_start + 0.5) * spacing
+            t = start_v + (row + 0.5) * spacing
             flip = -1.0 if by_ground else 1.0
             n0, n1, n2 = planes[face, 0], planes[face, 1], flip * planes[face, 2]
             slant = n0 * u[0] + n1 * u[1] + n2 * u[2]
@@ -304,7 +334,11 @@ def _follow(
                     cu = _dot(n, direction)
                     if cu <= GRAZING:
                         continue
-                    hh, hv, vh, vv = _scattered(field, axes, k, n, c, direction, receive[way], spacing / wavelength)
+                    if bounce + way == 1:  # straight back: F is 1 for HH and VV
+                        hh = complex(_taper(axes, k, n, c, direction, spacing / wavelength))
+                        hv, vh, vv = complex(0.0), complex(0.0), hh
+                    else:
+                        hh, hv, vh, vv = _scattered(field, axes, k, n, c, direction, receive[way], spacing / wavelength)
                     if roughness > 0.0:
                         phase = wavenumber * roughness * (cu - c)
                         loss = math.exp(-0.5 * phase * phase)
@@ -316,33 +350,10 @@ def _follow(
                     if strength < prune and extra == 0.0:
                         continue
                     # --- is the way free?
-                    qx = np.float32(p[0] + offset * n[0])
-                    qy = np.float32(p[1] + offset * n[1])
-                    qz = np.float32(p[2] + offset * n[2])
-                    if way == 0:
-                        if bounce > 1:
-                            blocker, _ = cast(
-                                boxes, children, triangles, face_order, qx, qy, qz,
-                                np.float32(u[0]), np.float32(u[1]), np.float32(u[2]), infinite, True, stack, near,
-                            )  # fmt: skip
-                            if blocker >= 0:
-                                continue
-                    else:
-                        down = p[2] / u[2]
-                        blocker, _ = cast(
-                            boxes, children, triangles, face_order, qx, qy, qz,
-                            np.float32(below[0]), np.float32(below[1]), np.float32(below[2]),
-                            np.float32(down), True, stack, near,
-                        )  # fmt: skip
-                        if blocker >= 0:
-                            continue
-                        blocker, _ = cast(
-                            boxes, children, triangles, face_order,
-                            np.float32(p[0] + down * below[0]), np.float32(p[1] + down * below[1]), np.float32(offset),
-                            np.float32(u[0]), np.float32(u[1]), np.float32(u[2]), infinite, True, stack, near,
-                        )  # fmt: skip
-                        if blocker >= 0:
-                            continue
+                    if bounce + way > 1 and not _free(
+                        boxes, children, triangles, face_order, p, n, u, offset, way == 1, stack, near
+                    ):
+                        continue
                     # --- record it
                     r = 0.5 * (path - _dot(direction, p))
                     turns = 2.0 * r / wavelength
@@ -351,11 +362,11 @@ def _follow(
                     hh, hv, vh, vv = hh * phasor, hv * phasor, vh * phasor, vv * phasor
                     if extra > 0.0:
                         arriving_h, arriving_v = extra * _length(field[0]), extra * _length(field[1])
-                        angle = hashed_phase(row + row_start, column, 3, seed)
+                        angle = hashed_phase(row, column, 3, seed)
                         random = complex(math.cos(angle), math.sin(angle))
                         hh += random * arriving_h
                         vv += random * arriving_v
-                        angle = hashed_phase(row + row_start, column, 4, seed)
+                        angle = hashed_phase(row, column, 4, seed)
                         random = diffuse_cross * complex(math.cos(angle), math.sin(angle))
                         hv += random * arriving_h
                         vh += random * arriving_v
