@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 CROP = slice(16, 112)
 """The part of a chip's 128 rows and columns that is compared."""
-SHIFT = 8
+SHIFT = 10
 FLOOR = 1e-3
 
 

@@ -73,15 +73,15 @@ class Weights:
 def mean_power(bank: Bank, parts: dict[str, float], weights: Weights) -> np.ndarray:
     """(azimuth, row, column) power over the mean clutter power: weighted ``parts`` plus the ground where it is lit."""
     shadow = bank["lit"] if parts.get("lit", 1.0) else np.ones_like(bank["lit"])
-    target = sum((weight * bank[name] for name, weight in parts.items() if name != "lit" and weight), np.zeros_like(shadow))
+    target = sum(
+        (weight * bank[name] for name, weight in parts.items() if name != "lit" and weight), np.zeros_like(shadow)
+    )
     spread = weights.spread_deg * len(bank["azimuth"]) / 360
     clutter = 10 ** (weights.sigma0_db / 10) * cell_area_m2(RADAR, np.cos(np.radians(DEPRESSION_DEG)))
     return gaussian_filter1d(target, spread, axis=0, mode="wrap") / clutter + shadow
 
 
-def make_bank(
-    build: Callable[[float], TriangleMesh], azimuths: np.ndarray, threads: int, more: bool = False
-) -> Bank:
+def make_bank(build: Callable[[float], TriangleMesh], azimuths: np.ndarray, threads: int, more: bool = False) -> Bank:
     """Trace a vehicle at every MSTAR target azimuth.
 
     Args:
@@ -185,9 +185,9 @@ def btr70(folder: Path, smooth_angle_deg: float) -> TriangleMesh:
 def two_boxes(name: str) -> TriangleMesh:
     """Hull and turret of a vehicle as two boxes, each of the right size and in the right place."""
     if name == "T72":
-        solids = [box((6.6, 3.5, 1.44), (-1.0, 0.0, 0.72)), box((2.5, 2.1, 0.75), (-0.85, 0.0, 1.8))]
+        solids = [box((-4.3, -1.75, 0.0), (2.3, 1.75, 1.44)), box((-2.1, -1.05, 1.44), (0.4, 1.05, 2.15))]
     else:
-        solids = [box((7.6, 2.6, 1.75), (0.0, 0.0, 1.0)), box((1.1, 1.2, 0.4), (1.2, 0.0, 2.3))]
+        solids = [box((-3.8, -1.3, 0.4), (3.8, 1.3, 2.1)), box((0.7, -0.6, 2.1), (1.8, 0.6, 2.5))]
     return merge(solids, f"two boxes, {name}")
 
 

@@ -39,7 +39,7 @@ def build_bvh(corners: Float[np.ndarray, "face 3 3"]) -> Bvh:
     return Bvh(*build_tree(np.ascontiguousarray(corners, dtype=np.float32)))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 @no_type_check
 def cast(boxes, children, triangles, order, ox, oy, oz, dx, dy, dz, limit, any_hit, stack, near):
     """Face number of the nearest triangle before ``limit`` (of any triangle, if ``any_hit``), or -1; distance beside it.

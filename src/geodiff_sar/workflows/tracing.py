@@ -16,6 +16,8 @@ from geodiff_sar.core.files import sha256_json
 from geodiff_sar.core.types import Pose
 from geodiff_sar.core.work import processors
 from geodiff_sar.data.caption import Caption, format_azimuth
+from geodiff_sar.geometry.engines.fused import follow_rays
+from geodiff_sar.geometry.kernel_cache import is_compiled
 from geodiff_sar.geometry.mesh_prepare import MeshOptions, load_mesh
 from geodiff_sar.geometry.prior import PriorOptions, PriorTracer
 from geodiff_sar.geometry.radar import RadarOptions, load_radar, require_polarisation
@@ -185,9 +187,7 @@ def resolve_target(options: TargetOptions, wavelength_m: float) -> Target:
 
 def warm_up(plan: Plan) -> None:
     """Compile the ray tracer if this machine has not done so, and say so; a second call costs nothing."""
-    from geodiff_sar.geometry.compiled import is_compiled
-
-    announced = not is_compiled()
+    announced = not is_compiled(follow_rays)
     if announced:
         say("compiling the ray tracer for this machine, once; this takes about half a minute")
     start = time.perf_counter()

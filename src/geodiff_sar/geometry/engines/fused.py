@@ -14,6 +14,7 @@ from numba import njit
 from geodiff_sar.geometry.bvh import STACK_SIZE, cast
 from geodiff_sar.geometry.engines.base import ENGINES, Scene, TraceRequest
 from geodiff_sar.geometry.hits import Hits, empty_hits, join
+from geodiff_sar.geometry.kernel_cache import drop_stale_kernels
 from geodiff_sar.geometry.raster import first_hits, ray_grid
 from geodiff_sar.geometry.reflection import coherent_loss, fresnel, ground_receive_vectors
 from geodiff_sar.geometry.simd import LANES
@@ -65,7 +66,7 @@ class FusedEngine:
 
         def strip(number: int, begin: int) -> int:
             """Follow the rays of one strip; rows of the output from ``begin`` on are filled. Returns where they end."""
-            return begin + _follow(
+            return begin + follow_rays(
                 tree.boxes,
                 tree.children,
                 tree.triangles,
@@ -251,7 +252,7 @@ def _free(boxes, children, triangles, face_order, p, n, u, offset, by_ground, st
 
 @njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def _follow(
+def follow_rays(
     boxes,
     children,
     triangles,
@@ -443,3 +444,6 @@ def _damp(field, factor):
         for t in range(2):
             for i in range(3):
                 field[t, i] *= factor
+
+
+drop_stale_kernels(follow_rays, cast)
