@@ -1,9 +1,9 @@
 """How alike a real chip and a predicted mean power are, from image intensity alone; used by ``mstar_azimuth.py``.
 
-Both are put in decibels over the ground clutter and split into two bands: the dark band (shadow against ground) and the bright
-band (target against ground). Each band is clipped, smoothed by a Gaussian, and compared by normalised correlation, which takes
-no notice of gain and contrast. The score is the weighted sum of the two at the shift where it is highest, both bands shifted
-together. A chip's azimuth, mask or class takes no part.
+Both are put in decibels over the ground clutter and split into two bands: the dark band (shadow against ground) and the
+bright band (target against ground). Each band is clipped, smoothed by a Gaussian, and compared by normalised
+correlation, which takes no notice of gain and contrast. The score is the weighted sum of the two at the shift where it
+is highest, both bands shifted together. A chip's azimuth, mask or class takes no part.
 """
 
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ class Bands:
 def chip_power(linear: np.ndarray, enhanced: np.ndarray) -> np.ndarray:
     """Power over the mean clutter power, cropped, from the two 8-bit renderings of one chip.
 
-    The enhanced rendering is the linear one times a gain, clipped: it resolves shadow and ground, the linear one the target.
-    The gain is fitted to this chip; the clutter is measured at the chip's rim.
+    The enhanced rendering is the linear one times a gain, clipped: it resolves shadow and ground, the linear one the
+    target. The gain is fitted to this chip; the clutter is measured at the chip's rim.
     """
     linear, enhanced = linear.astype(np.float32), enhanced.astype(np.float32)
     both = (enhanced > 40) & (enhanced < 190)

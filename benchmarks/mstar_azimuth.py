@@ -1,18 +1,20 @@
-"""Azimuth of real MSTAR chips from simulated ones: T72 and BTR70 at 17 degrees depression, beside controls and ablations.
+"""Azimuth of real MSTAR chips from simulated ones: T72 and BTR70 at 17 degrees, beside controls and ablations.
 
-Every real chip is compared with simulated mean powers round the circle by image intensity alone (``_similarity.py``); the best
-one names the azimuth. Sectors of 30 degrees alternate between two halves: all knobs, those of the physics included, are chosen
-on the dev half and the other half is judged once with them. Every ablation chooses its own. Real data are needed (--data).
+Every real chip is compared with simulated mean powers round the circle by image intensity alone (``_similarity.py``);
+the best one names the azimuth. Sectors of 30 degrees alternate between two halves: all knobs, those of the physics
+included, are chosen on the dev half, and the other half is judged with them. Every ablation chooses its own. Real data
+are needed (--data).
 """
 
 import csv
 import os
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _angles import NEAR_DEG, circular, numbers_of, resampled, surprise
 from _report import parser, report
 from _similarity import Bands, chip_power, features, scores
 from _templates import Bank, Weights, btr70, make_bank, mean_power, t72, t72_three_factors, two_boxes
@@ -22,7 +24,7 @@ from geodiff_sar.core.errors import FileError
 
 VEHICLES = ("T72", "BTR70")
 GOALS = {"T72": 85.0, "BTR70": 92.0}
-SECTOR_DEG, NEAR_DEG, BLOCK_DEG = 30.0, 10.0, 10.0
+SECTOR_DEG = 30.0
 MODELS: dict[str, tuple[str, ...]] = {
     "full": ("coherent", "body", "edges"),
     "without the coherent part": ("body", "edges"),
@@ -53,8 +55,8 @@ KNOB = {
 class Knobs:
     """Everything that is chosen on the dev half."""
 
-    weights: Weights = Weights()
-    bands: Bands = Bands()
+    weights: Weights = field(default_factory=Weights)
+    bands: Bands = field(default_factory=Bands)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def main() -> None:
     options.set_defaults(threads=1)
     shared = Path(os.environ.get("GEODIFF_SHARED", Path(__file__).parents[1] / ".." / "shared"))
     options.add_argument("--data", type=Path, default=shared / "data", help="folder with mstar17/ and meshes/")
-    options.add_argument("--step", type=float, default=2.0, help="degrees between simulated azimuths")
+    options.add_argument("--step", type=float, default=3.0, help="degrees between simulated azimuths")
     options.add_argument("--figure", type=Path, help="also write real chips over simulated ones (real chips: CC BY-NC)")
     given = options.parse_args()
     started = time.perf_counter()
@@ -128,19 +130,21 @@ class Study:
         self.real, self.banks, self.threads = real, banks, threads
         self.rows: dict[str, str] = {}
         self.knobs: dict[str, Knobs] = {}
-        self._templates: dict[str, tuple[Any, Any]] = {}
 
     def run(self) -> dict[str, Any]:
         """All models, then the controls with the full model's knobs."""
         numbers: dict[str, Any] = {"models": {}, "controls": {}}
         kept: dict[str, dict[str, np.ndarray]] = {}
+        nats: dict[str, dict[str, np.ndarray]] = {}
         for label, parts in MODELS.items():
             start = self.knobs["full"] if "full" in self.knobs else Knobs()
             self.knobs[label] = knobs = self.tuned(parts, start, everything=label == "full")
             kept[label] = {name: self.errors(name, name, parts, knobs) for name in VEHICLES}
+            judged = {name: self.real[name].chosen(~self.real[name].dev) for name in VEHICLES}
+            nats[label] = {name: self.surprises(judged[name], name, parts, knobs) for name in VEHICLES}
             results = {name: self.summary(label, name, kept[label][name]) for name in VEHICLES}
             for name in VEHICLES:
-                results[name]["less_than_full_points"] = self.difference(name, kept["full"][name], kept[label][name])
+                results[name] |= self.below_full(name, label, kept, nats)
             numbers["models"][label] = {
                 **results,
                 "knobs": {"weights": vars(knobs.weights), "bands": vars(knobs.bands)},
@@ -198,8 +202,7 @@ class Study:
             moves |= {"high_db": ("plus", 5.0), "dark_pixels": ("plus", 0.3), "bright_pixels": ("plus", 0.2)}
 
         def cost(knobs: Knobs) -> float:
-            return sum(surprise(self.scores(some, name, parts, knobs), self.banks[name]["azimuth"], some.azimuth)
-                       for name, some in chips.items())  # fmt: skip
+            return sum(float(self.surprises(some, name, parts, knobs).mean()) for name, some in chips.items())
 
         best, lowest = start, cost(start)
         for _ in range(2):
@@ -222,7 +225,7 @@ class Study:
         for half, keep in (("dev", chips.dev), ("judged", ~chips.dev)):
             keep = keep & np.isfinite(errors)
             result[half] = numbers_of(errors[keep])
-            low, high = np.percentile(resampled(errors[keep] <= NEAR_DEG, chips.azimuth[keep]), [2.5, 97.5])
+            low, high = np.percentile(100 * resampled(errors[keep] <= NEAR_DEG, chips.azimuth[keep]), [2.5, 97.5])
             result[half]["within_10_mod_360_interval"] = [float(low), float(high)]
         judged, dev = result["judged"], result["dev"]
         self.rows[f"{name} <- {label}"] = (
@@ -233,12 +236,25 @@ class Study:
         print(name, label, self.rows[f"{name} <- {label}"], flush=True)
         return result
 
-    def difference(self, name: str, full: np.ndarray, other: np.ndarray) -> list[float]:
-        """Judged share within 10 degrees of the full model minus another's, points: value and 95 % interval, paired."""
+    def surprises(self, chips: Chips, bank: str, parts: tuple[str, ...], knobs: Knobs) -> np.ndarray:
+        """Surprise at the true azimuth of every chip, nats."""
+        return surprise(self.scores(chips, bank, parts, knobs), self.banks[bank]["azimuth"], chips.azimuth)
+
+    def below_full(self, name: str, label: str, kept: dict[str, Any], nats: dict[str, Any]) -> dict[str, list[float]]:
+        """What a model lacks against the full one on judged chips, paired: value and 95 % interval."""
         keep = ~self.real[name].dev
-        gain = (full[keep] <= NEAR_DEG).astype(float) - (other[keep] <= NEAR_DEG)
-        spread = np.percentile(resampled(gain, self.real[name].azimuth[keep]), [2.5, 97.5])
-        return [100 * float(gain.mean()), *map(float, spread)]
+        hits = [(kept[which][name][keep] <= NEAR_DEG).astype(float) for which in ("full", label)]
+        lost = {
+            "points_below_full": 100 * (hits[0] - hits[1]),
+            "nats_above_full": nats[label][name] - nats["full"][name],
+        }
+        result = {"surprise_nats": [float(nats[label][name].mean())]}
+        for measure, values in lost.items():
+            spread = np.percentile(resampled(values, self.real[name].azimuth[keep]), [2.5, 97.5])
+            result[measure] = [float(values.mean()), *map(float, spread)]
+        value, low, high = result["nats_above_full"]
+        self.rows[f"{name} <- {label}"] += f"; {value:+.3f} nats [{low:+.3f}, {high:+.3f}]"
+        return result
 
     def class_right(self, parts: tuple[str, ...], knobs: Knobs) -> float:
         """Share of judged chips whose own vehicle's best score is the higher one."""
@@ -259,47 +275,6 @@ def moved(knobs: Knobs, knob: str, kind: str, size: float, sign: int) -> Knobs |
     bands = changed.bands
     ordered = bands.low_db < bands.middle_db < bands.high_db and 0 <= bands.dark_share <= 1
     return changed if ordered and min(bands.dark_pixels, bands.bright_pixels, changed.weights.spread_deg) > 0 else None
-
-
-def surprise(table: np.ndarray, simulated: np.ndarray, azimuth: np.ndarray) -> float:
-    """Mean of -log of the probability given to azimuths within 10 degrees; smoother than counting, so used to choose knobs.
-
-    The probability is a softmax of the scores, at the best of a few temperatures, mixed with 2 % of chance.
-    """
-    near = circular(simulated[None] - azimuth[:, None]) <= NEAR_DEG
-    costs = []
-    for temperature in (0.004, 0.008, 0.012, 0.02, 0.03):
-        share = np.exp((table - table.max(axis=1, keepdims=True)) / temperature)
-        share /= share.sum(axis=1, keepdims=True)
-        costs.append(-np.log(0.98 * (share * near).sum(axis=1) + 0.02 * near.mean(axis=1)).mean())
-    return float(min(costs))
-
-
-def circular(difference: np.ndarray) -> np.ndarray:
-    """Absolute difference of angles, 0 to 180 degrees."""
-    return np.abs((difference + 180) % 360 - 180)
-
-
-def numbers_of(errors: np.ndarray) -> dict[str, float]:
-    """Median error and share within 10 degrees, modulo 360 and 180."""
-    half = np.minimum(errors, 180 - errors)
-    return {
-        "chips": len(errors),
-        "median_mod_360": float(np.median(errors)),
-        "median_mod_180": float(np.median(half)),
-        "within_10_mod_360": 100 * float(np.mean(errors <= NEAR_DEG)),
-        "within_10_mod_180": 100 * float(np.mean(half <= NEAR_DEG)),
-    }
-
-
-def resampled(values: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
-    """Bootstrap means in percent over blocks of 10 degrees: chips at neighbouring azimuths are not independent."""
-    blocks = np.floor(azimuth / BLOCK_DEG).astype(int)
-    names = np.unique(blocks)
-    sums = np.array([values[blocks == b].sum() for b in names], dtype=float)
-    counts = np.array([(blocks == b).sum() for b in names], dtype=float)
-    picks = np.random.default_rng(0).integers(0, len(names), (4000, len(names)))
-    return 100 * sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
 
 
 def side_by_side(real: dict[str, Chips], banks: dict[str, Bank], knobs: Knobs, file: Path) -> None:
