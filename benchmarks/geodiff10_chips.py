@@ -1,23 +1,23 @@
 """The ten published Ku-band chips against simulated ones: lines, grey levels, background; the same code measures both.
 
-For every real chip, its aircraft is traced in the chip's polarisation at azimuth 0 and a stated depression; the settings are those
-of ``configs/uav_ku_real.toml``. The chips are 194 x 282 pixels, radar on the left. What is measured, rows in cross-range from the
-chip's middle row:
+For every real chip, its aircraft is traced in the chip's polarisation at azimuth 0 and a stated depression; the settings are
+those of ``configs/uav_ku_real.toml``. Chips have 194 x 282 pixels, radar on the left. What is measured, rows in cross-range
+from the chip's middle row:
 
-- leading edge: at 3.5 to 6.3 m on both sides, the first column whose mean log grey, less that of the outermost 25 rows of the same
-  column (slab joints, streaks), is a local maximum of at least 0.6 of the highest;
-- span of the wing line: log of the mean of the 5 brightest among the 7 columns round the leading edge, as a function of the row;
-  its step is the mean of the 10 rows on the inner side less that of the 10 on the outer side; an end is the outermost local
-  maximum of the step that reaches 0.75 of the highest, at 4.8 m or more from the middle; rows between ends times 0.080 m;
-- second line: highest column 4 to 18 behind the leading edge, as above;
-- tailplane: highest column 30 to 80 behind the leading edge of mean log grey at 1.2 to 2.4 m less that at 3.5 to 6.3 m (the
-  King Air's chips show no such line);
+- leading edge: log grey, highest of the five columns round each, mean over the rows at 3.5 to 6.3 m on both sides, less the
+  same of the outermost 25 rows (slab joints, streaks); the first local maximum of at least 0.7 of the highest;
+- span of the wing line: log of the mean of the 5 brightest among the 7 columns round the leading edge, as a function of the
+  row; its step is the mean of the 10 rows on the inner side less that of the 10 on the outer side; an end is the outermost
+  local maximum of the step of at least 0.75 of the highest, 4.8 m or more from the middle; rows between ends times 0.080 m;
+- second line: the highest column 4 to 18 behind the leading edge, without the widening to five columns;
+- tailplane: the highest column 30 to 60 behind the leading edge of mean log grey at 1.2 to 2.4 m less that at 3.5 to 6.3 m
+  (the King Air's chips show no such line);
 - p50, p90, p99 and share of 255 of the whole chip;
 - background: the outermost 25 rows without columns whose median is 1.5 times the usual one; stripes: mean of the 16 brightest
   column medians of these rows over their median.
 
-A simulated value agrees if it lies within lowest to highest of the real chips of its polarisation, widened by 10 % and half a grey
-level (saturated share: 10 % and 0.01 percentage points, 5 pixels), since there are only two to four chips.
+A simulated value agrees if it lies within lowest to highest of the real chips of its polarisation, widened by 10 % and half a
+grey level (saturated share: 10 % and 0.01 percentage points, 5 pixels), since there are only two to four chips.
 """
 
 import os
@@ -56,7 +56,7 @@ def real_chips(folder: Path) -> Chips:
     chips: Chips = {}
     for file in files:
         caption = parse_caption(file.with_suffix(".txt").read_text(encoding="utf-8").strip())
-        chips[caption.target, caption.polarisation] = np.asarray(Image.open(file).convert("L"))
+        chips[caption.target, str(caption.polarisation)] = np.asarray(Image.open(file).convert("L"))
     return chips
 
 
@@ -78,11 +78,13 @@ def measure(chip: np.ndarray, target: str) -> dict[str, float]:
     edge_rows = np.r_[0:25, len(grey) - 25 : len(grey)]
     log = np.log(np.maximum(grey, 1.0))
     wing = log[(away > 3.5) & (away < 6.3)].mean(axis=0)
-    excess = wing - log[edge_rows].mean(axis=0)
-    lead = _first_peak(excess)
-    second = lead + 4 + int(np.argmax(excess[lead + 4 : lead + 19]))
+    wide = np.max([np.roll(log, shift, axis=1) for shift in range(-2, 3)], axis=0)
+    excess = wide[(away > 3.5) & (away < 6.3)].mean(axis=0) - wide[edge_rows].mean(axis=0)
+    start = _first_peak(excess)
+    lead = start - 2 + int(np.argmax(wing[start - 2 : start + 5]))
+    second = lead + 4 + int(np.argmax((wing - log[edge_rows].mean(axis=0))[lead + 4 : lead + 19]))
     tail_rows = log[(away > 1.2) & (away < 2.4)].mean(axis=0) - wing
-    tail = lead + 30 + int(np.argmax(tail_rows[lead + 30 : lead + 81]))
+    tail = lead + 30 + int(np.argmax(tail_rows[lead + 30 : lead + 61]))
     border = grey[edge_rows]
     medians = np.median(border, axis=0)
     plain = border[:, medians < 1.5 * np.median(medians)]
@@ -102,8 +104,8 @@ def measure(chip: np.ndarray, target: str) -> dict[str, float]:
 
 
 def _first_peak(excess: np.ndarray) -> int:
-    inner = np.r_[False, (excess[1:-1] >= excess[:-2]) & (excess[1:-1] > excess[2:]), False]
-    return int(np.flatnonzero(inner & (excess >= 0.6 * excess.max()))[0])
+    inner = np.r_[np.zeros(4, bool), (excess[4:-4] >= excess[3:-5]) & (excess[4:-4] >= excess[5:-3]), np.zeros(4, bool)]
+    return int(np.flatnonzero(inner & (excess >= 0.7 * excess.max()))[0])
 
 
 def _span(grey: np.ndarray, lead: int, rows: int = 10) -> float:

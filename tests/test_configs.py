@@ -7,6 +7,7 @@ import pytest
 from geodiff_sar.core.config import load_options
 from geodiff_sar.data.buckets import make_buckets
 from geodiff_sar.training.pretrain.options import PretrainOptions
+from geodiff_sar.workflows.tracing import TraceConfig, make_plan
 from geodiff_sar.workflows.train import TrainConfig, with_resolved_fusion
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -16,6 +17,8 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 def test_configuration_is_accepted(path):
     if path.name == "mini.toml":
         load_options(PretrainOptions, path)
+    elif path.name == "uav_ku_real.toml":
+        make_plan(load_options(TraceConfig, path))
     else:
         with_resolved_fusion(load_options(TrainConfig, path))
 

@@ -1,6 +1,6 @@
 """Draw the pictures of docs/prior.md: ray paths, the SAR point cloud by bounce order, the maps and the chip of one pose.
 
-Run it alone: ``python docs/figures/prior_figure.py``. It writes docs/images/prior_rays.png and docs/images/prior_products.png.
+Run it alone: ``python docs/figures/prior_figure.py``. It writes prior_rays.png and prior_products.png in docs/images.
 """
 
 from pathlib import Path

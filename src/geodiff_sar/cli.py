@@ -90,7 +90,12 @@ def prior(
     nose: Annotated[str, typer.Option(help="mesh file: axis that points to the nose, such as +x")] = "+x",
     up: Annotated[str, typer.Option(help="mesh file: axis that points up, such as +z")] = "+z",
     scale: Annotated[str, typer.Option(help="mesh file: extra factors along nose, port, up")] = "1,1,1",
-    drop: Annotated[list[str] | None, typer.Option(help="mesh file: parts to remove, such as '*glass*'")] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="mesh file: parts to remove, such as '*glass*'; discs: propeller discs")
+    ] = None,
+    add: Annotated[
+        list[Path] | None, typer.Option(help="mesh file: one more file in the same frame, may be repeated")
+    ] = None,
     smooth_angle: Annotated[float, typer.Option(help="mesh file: crease angle, degrees; 0: no subdivision")] = 30.0,
     format_: Annotated[str, typer.Option("--format", help="safetensors, pt, npy, or several of them")] = "safetensors",
     seed: Annotated[int, typer.Option(min=0, help="of clutter and noise in the chips")] = 0,

@@ -60,12 +60,12 @@ def parse_options(cls: type[OptionsT], data: Mapping[str, Any], source: str) -> 
         raise _option_error(cls, error, source) from None
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; a missing or malformed one is a FileError naming line and column."""
+def read_toml(path: Path, option: str = "--config") -> dict[str, Any]:
+    """Read a TOML file, given to ``option``; a missing or malformed one is a FileError naming line and column."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise FileError(path, "no such file", "a readable TOML file", "check the path given to --config") from None
+        raise FileError(path, "no such file", "a readable TOML file", f"check the path given to {option}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(path, f"cannot be read ({error})", "a UTF-8 text file", "check the file") from None
     try:
@@ -86,19 +86,20 @@ def load_options(cls: type[OptionsT], path: Path | None, overrides: Iterable[str
     return parse_options(cls, apply_overrides(data, texts), " with ".join(sources) or "options")
 
 
-def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Copy of ``data`` with ``a.b=value`` texts applied; see load_options."""
+def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str], option: str = "--set") -> dict[str, Any]:
+    """Copy of ``data`` with ``a.b=value`` texts, given to ``option``, applied; see load_options."""
     result = _copy(data)
     for text in overrides:
         key, sign, raw = text.partition("=")
         parts = key.strip().split(".")
         if not sign or not all(re.fullmatch(r"[A-Za-z0-9_\-]+", part) for part in parts):
-            raise OptionError("--set", repr(text), "KEY=VALUE with KEY like train.max_steps", "write --set key=value")
+            rule = "KEY=VALUE with KEY like train.max_steps" if option == "--set" else "KEY=VALUE"
+            raise OptionError(option, repr(text), rule, f"write {option} key=value")
         node = result
         for part in parts[:-1]:
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
-                raise OptionError("--set", repr(text), f"'{part}' is a value, not a table", "name a key inside a table")
+                raise OptionError(option, repr(text), f"'{part}' is a value, not a table", "name a key inside a table")
         node[parts[-1]] = _parse_value(raw.strip())
     return result
 
@@ -136,7 +137,10 @@ def _without_none(value: Any) -> Any:
 
 def _option_error(cls: type[Options], error: ValidationError, source: str) -> OptionError:
     problems = []
-    for item in error.errors(include_url=False):
+    errors = error.errors(include_url=False)
+    for item in errors:
+        if item["type"] == "too_short" and any(other["loc"][:-1] == item["loc"] for other in errors):
+            continue  # the list is short of the entries that are wrong, and those are named
         key = ".".join(str(part) for part in item["loc"]) or cls.__name__
         if item["type"] == "extra_forbidden":
             problems.append(f"unknown key '{key}'{_suggestion(cls, item['loc'])}")

@@ -1,8 +1,10 @@
 """Independent jobs over several threads, with progress and a stop in good order."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import TypeVar
 
 from geodiff_sar.core.console import progress_bar
@@ -15,6 +17,17 @@ ResultT = TypeVar("ResultT")
 def processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def memory_bytes() -> int | None:
+    """Memory of this machine or of the container that this process runs in; None where it cannot be told."""
+    found = []
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no such container, or no limit
+            found.append(int((Path("/sys/fs/cgroup") / limit).read_text()))
+    return min(found, default=None)
 
 
 def run_jobs(

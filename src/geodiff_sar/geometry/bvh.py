@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32, Int, Int32
 from numba import njit
 
 from geodiff_sar.geometry.bvh_build import build_tree
+from geodiff_sar.geometry.kernels import inner_kernel
 from geodiff_sar.geometry.simd import LANES, hit_boxes, hit_triangles
 
 STACK_SIZE = 256
@@ -39,7 +40,7 @@ def build_bvh(corners: Float[np.ndarray, "face 3 3"]) -> Bvh:
     return Bvh(*build_tree(np.ascontiguousarray(corners, dtype=np.float32)))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inner_kernel
 @no_type_check
 def cast(boxes, children, triangles, order, ox, oy, oz, dx, dy, dz, limit, any_hit, stack, near):
     """Face number of the nearest triangle before ``limit`` (of any triangle, if ``any_hit``), or -1; distance beside it.

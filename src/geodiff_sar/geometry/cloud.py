@@ -1,7 +1,7 @@
 """The SAR point cloud: hits of the same voxel and bounce order merged, their fields added coherently."""
 
 from dataclasses import dataclass, fields
-from typing import no_type_check
+from typing import Annotated, no_type_check
 
 import numpy as np
 from jaxtyping import Complex64, Float32, Int8, Int32
@@ -11,11 +11,14 @@ from pydantic import Field
 from geodiff_sar.core.config import Options
 from geodiff_sar.geometry.hits import Hits
 
+VoxelSide = Annotated[float, Field(ge=0.005, le=100)]
+"""Voxels are numbered with 19 bits along an axis, which this side takes beyond any scene."""
+
 
 class CloudOptions(Options):
     """How hits become points, and points features."""
 
-    voxel_m: tuple[float, float, float] = Field(
+    voxel_m: tuple[VoxelSide, VoxelSide, VoxelSide] = Field(
         default=(0.15, 0.10, 0.15), description="slant range, cross-range and height of a voxel, m"
     )
     points: int = Field(default=256, ge=1, le=100_000, description="points that features are made for, at most")

@@ -1,5 +1,8 @@
 """Ground clutter, its texture and receiver noise, seen through the same system as the target.
 
+Slab joints, if any, are straight lines of scatterers across the line of sight. Edges along the electric field scatter more
+than edges across it, so their strength in HH and in VV are two options.
+
 Compound-Gaussian model: complex Gaussian speckle times the square root of a gamma texture gives K-distributed amplitude
 (Jakeman and Pusey 1976); without texture the amplitude is Rayleigh.
 """
@@ -9,8 +12,12 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Complex64, Float, Float32
 
+from geodiff_sar.geometry.cross_talk import leaked
 from geodiff_sar.geometry.imaging import focuser
 from geodiff_sar.geometry.radar import RadarOptions
+
+JOINT_SPREAD_DB = 3.0
+"""Standard deviation of the strengths of joint edges."""
 
 
 def cell_area_m2(radar: RadarOptions, cos_depression: float) -> float:
@@ -24,17 +31,20 @@ def background(
     cos_depression: float,
     polarisations: list[str],
     rng: np.random.Generator,
+    azimuth_deg: float = 0.0,
 ) -> Complex64[np.ndarray, "polarisation row column"]:
-    """Clutter where the ground is lit, noise everywhere; sqrt(m^2).
+    """Clutter and slab joints where the ground is lit, noise everywhere; sqrt(m^2).
 
-    The mean power is ``sigma0 A lit + nesz A`` with A from ``cell_area_m2``. HH and VV have independent speckle; HV
-    and VH share theirs, as reciprocity demands, and lie ``cross_polar_db`` below. All polarisations share the texture.
+    Between joints and without cross-talk the mean power is ``sigma0 A lit + nesz A`` with A from ``cell_area_m2``. HH and
+    VV have independent speckle; HV and VH share theirs, as reciprocity demands, and lie ``cross_polar_db`` below. All
+    polarisations share the texture.
 
     Args:
         lit: share of each pixel's ground that is seen.
         cos_depression: of the depression angle.
         polarisations: which ones, in the order of the result.
         rng: numbers are drawn for all polarisations whatever is asked for, so a chip does not depend on its neighbours.
+        azimuth_deg: aspect of the target, which is parked along the slabs.
     """
     shape = lit.shape
     area = radar.pixel_range_m * radar.pixel_cross_range_m / cos_depression
@@ -42,17 +52,46 @@ def background(
     if radar.texture_shape is not None:
         reflectivity = reflectivity * gamma_texture(radar, cos_depression, rng)
     root = np.sqrt(reflectivity, dtype=np.float32)
-    noise_root = np.float32(np.sqrt(10 ** (radar.nesz_db / 10) * area))
     cross = np.float32(10 ** (radar.cross_polar_db / 20))
     co_h, co_v, cross_speckle = (_complex_normal(rng, shape) for _ in range(3))
     speckle = {"HH": (co_h, 1), "VV": (co_v, 1), "HV": (cross_speckle, cross), "VH": (cross_speckle, cross)}
     noise = {name: _complex_normal(rng, shape) for name in speckle}
+    clutter = {name: field * (gain * root) for name, (field, gain) in speckle.items()}
+    if _joints_show(radar, azimuth_deg):
+        level = np.sqrt(10 ** (radar.sigma0_db / 10) * area * lit, dtype=np.float32)
+        lines = _joint_lines(radar, cos_depression, rng) * level
+        for name, gain_db in (("HH", radar.joint_db), ("VV", radar.joint_db + radar.joint_vv_db)):
+            clutter[name] = clutter[name] + np.float32(10 ** (gain_db / 20)) * lines
+    if radar.cross_talk_db is not None:
+        cross_talk = leaked(clutter["HH"], clutter["VV"], radar)
+        clutter = {name: field + cross_talk if name in ("HV", "VH") else field for name, field in clutter.items()}
     system = focuser(radar)
-    planes = [
-        system.filtered(field * (gain * root) + noise[name] * noise_root)
-        for name, (field, gain) in ((name, speckle[name]) for name in polarisations)
-    ]
+    noise_root = {name: np.float32(np.sqrt(10 ** (radar.noise_db(name) / 10) * area)) for name in noise}
+    planes = [system.filtered(clutter[name] + noise[name] * noise_root[name]) for name in polarisations]
     return np.stack(planes).astype(np.complex64)
+
+
+def _joints_show(radar: RadarOptions, azimuth_deg: float) -> bool:
+    """Whether joints flash: slabs lie along the target's axes, and an edge flashes within half the aperture."""
+    return radar.joint_spacing_m is not None and abs((azimuth_deg + 45) % 90 - 45) <= radar.azimuth_aperture_deg / 2
+
+
+def _joint_lines(
+    radar: RadarOptions, cos_depression: float, rng: np.random.Generator
+) -> Complex64[np.ndarray, "row column"]:
+    """Scatterers of all joints, of median power 1 per pixel: at columns of constant slant range, at a random distance."""
+    lines = np.zeros((radar.rows, radar.columns), dtype=np.complex64)
+    spacing = (radar.joint_spacing_m or 1.0) * cos_depression / radar.pixel_range_m  # pixels of slant range
+    gap = radar.joint_gap_m * cos_depression / radar.pixel_range_m
+    start = (rng.random() - 1) * spacing
+    for first in np.arange(start, radar.columns, spacing):
+        for edge in [first] if gap == 0 else [first, first + gap]:
+            strength = np.float32(10 ** (JOINT_SPREAD_DB * rng.standard_normal() / 20))
+            scatterers = strength * _complex_normal(rng, (radar.rows, 1))[:, 0]
+            column = round(edge)
+            if 0 <= column < radar.columns:
+                lines[:, column] += scatterers
+    return lines
 
 
 def gamma_texture(

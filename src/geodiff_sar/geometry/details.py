@@ -4,8 +4,10 @@ Each is a point of the attributed scattering centre model (Gerry and Potter 1999
 normal and a random symmetric scattering matrix; the same seed puts the same scatterers on the same mesh at every pose.
 """
 
+from fnmatch import fnmatchcase
+
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.geometry.bvh import cast_rays
@@ -23,7 +25,23 @@ class DetailOptions(Options):
     spread_db: float = Field(default=7.0, ge=0, le=30, description="standard deviation of the cross-sections, dB")
     lobe: float = Field(default=1.0, ge=0, le=20, description="amplitude falls as cos(angle to the normal)^lobe")
     cross_polar_db: float = Field(default=-8.0, ge=-60, le=0, description="mean cross-polar over co-polar power, dB")
+    part_factors: dict[str, float] = Field(
+        default={},
+        description="factors on per_m2 by part: names with * and ?, in any case; the first that fits counts, else 1",
+    )
     seed: int = Field(default=0, ge=0, description="which scatterers")
+
+    @field_validator("part_factors")
+    @classmethod
+    def _factors_in_range(cls, value: dict[str, float]) -> dict[str, float]:
+        if not all(0 <= factor <= 1000 for factor in value.values()):
+            raise ValueError("factors lie between 0 and 1000")
+        return value
+
+    def factor(self, part: str) -> float:
+        """Factor on the density for a part of this name."""
+        fitting = (v for pattern, v in self.part_factors.items() if fnmatchcase(part.lower(), pattern.lower()))
+        return next(fitting, 1.0)
 
 
 class Details:
@@ -34,8 +52,10 @@ class Details:
         rng = np.random.default_rng([options.seed, 77])
         corners = scene.vertices[scene.faces]
         area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        if options.part_factors:
+            area = area * np.array([options.factor(part) for part in scene.parts])[scene.part_of_face]
         count = round(options.per_m2 * float(area.sum()))
-        face = rng.choice(len(area), size=count, p=area / area.sum())
+        face = rng.choice(len(area), size=count, p=area / area.sum() if count else None)
         one, two = np.sort(rng.random((2, count)), axis=0)
         weights = np.column_stack([one, two - one, 1 - two])
         self.position = np.einsum("nk,nki->ni", weights, corners[face])

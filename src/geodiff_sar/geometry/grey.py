@@ -23,15 +23,18 @@ class GreyOptions(Options):
 
 
 def background_gain(radar: RadarOptions, cos_depression: float, polarisation: str) -> float:
-    """Grey levels per amplitude that put the median of the expected background at ``radar.background_grey``.
+    """Grey levels per amplitude that put the median of the expected background, slab joints aside, at
+    ``radar.background_grey`` or at its own level in ``radar.grey_by_polarisation``.
 
     The gain depends on the radar alone, never on the chip, so grey levels of different chips can be compared. Cross-polar
     chips have their own, larger gain, as published.
     """
-    sigma0_db = radar.sigma0_db + (radar.cross_polar_db if polarisation in ("HV", "VH") else 0.0)
     area = cell_area_m2(radar, cos_depression)
-    clutter, noise = 10 ** (sigma0_db / 10) * area, 10 ** (radar.nesz_db / 10) * area
-    return radar.background_grey / math.sqrt(_median_power(clutter, noise, radar.texture_shape))
+    clutter, noise = 10 ** (radar.sigma0_db / 10) * area, 10 ** (radar.noise_db(polarisation) / 10) * area
+    if polarisation in ("HV", "VH"):
+        leak = 0.0 if radar.cross_talk_db is None else 2 * 10 ** (radar.cross_talk_db / 10)  # of HH and of VV
+        clutter *= 10 ** (radar.cross_polar_db / 10) + leak
+    return radar.grey_level(polarisation) / math.sqrt(_median_power(clutter, noise, radar.texture_shape))
 
 
 @lru_cache(maxsize=64)

@@ -23,6 +23,8 @@ equation 5.
 Aliases stay 60 dB below the peak; bilinear weights leave -40 dB, which shows as a lattice beside strong flashes."""
 
 TABLE_STEPS = 8192
+PHASE_SEED = 20
+"""Of the phase error along the aperture: one radar has one."""
 
 
 def taylor_window(position: Float[np.ndarray, " n"], sidelobe_db: float, nbar: int) -> Float[np.ndarray, " n"]:
@@ -58,6 +60,10 @@ class Focuser:
             radar.rows, radar.pixel_cross_range_m, 1 / params.cross_range_resolution_m, radar
         )
         cells = float(np.mean(self._range_weight**2) * np.mean(self._cross_weight**2))
+        if radar.phase_error_deg > 0:
+            error = np.radians(radar.phase_error_deg) * np.random.default_rng(PHASE_SEED).standard_normal(radar.rows)
+            turn = np.exp(1j * error).astype(np.complex64)
+            self._cross, self._cross_weight = (self._cross[0], self._cross[1] * turn), self._cross_weight * turn
         self.equivalent_area_m2 = cells * radar.pixel_range_m * radar.pixel_cross_range_m
 
     def image(self, hits: Hits, columns: list[int]) -> Complex64[np.ndarray, "polarisation row column"]:

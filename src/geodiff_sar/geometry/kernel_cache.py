@@ -1,7 +1,7 @@
 """Keeping numba's cache honest: compiled kernels are thrown away when any source file of this package has changed.
 
-numba compares a cached kernel with the file that it stands in, not with the files of the kernels that it calls; after an update
-of one of those it would go on running the old code.
+numba compares a cached kernel with the file that it stands in, not with the files of the kernels that it calls; after an
+update of one of those it would go on running the old code.
 """
 
 import contextlib

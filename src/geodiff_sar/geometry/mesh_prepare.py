@@ -1,7 +1,5 @@
 """From a mesh file to a mesh ready for the ray tracer: unit, axes, parts, ground, mending, facet density, report."""
 
-from dataclasses import replace
-from fnmatch import fnmatchcase
 from math import log
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +11,7 @@ from pydantic import Field
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.geometry.mesh_density import check_density, subdivide
-from geodiff_sar.geometry.mesh_file import read_mesh
+from geodiff_sar.geometry.mesh_parts import describe_parts, drop_parts, read_parts
 from geodiff_sar.geometry.mesh_repair import repair
 from geodiff_sar.geometry.triangles import TriangleMesh
 
@@ -25,6 +23,7 @@ _TYPICAL_M = 9.0
 _EXTENT_M = (0.5, 200.0)
 _FARTHEST_M = 1000.0
 _CREASE_DEG = 30.0
+_FEW = 0.01  # of the edges before subdivision
 
 Factor = Annotated[float, Field(ge=0.01, le=100.0)]
 
@@ -41,7 +40,11 @@ class MeshOptions(Options):
         default=(1.0, 1.0, 1.0), description="extra factors along nose, port and up, for models of wrong proportions"
     )
     drop: tuple[str, ...] = Field(
-        default=(), description="names of parts to remove, with * and ?, in any case: *prop*disc*, *glass*"
+        default=(),
+        description="parts to remove, by name, with * and ?, in any case: *glass*, piece 7; discs: flat propeller discs",
+    )
+    add: tuple[Path, ...] = Field(
+        default=(), description="further mesh files in the same frame and unit, for one target in several files"
     )
     ground: bool = Field(default=True, description="lowest point to z = 0, middle of the ground plan to x = y = 0")
     smooth_angle_deg: float = Field(
@@ -62,13 +65,14 @@ def load_mesh(path: Path, options: MeshOptions, wavelength_m: float) -> tuple[Tr
         The mesh in the body frame, and the report: what was found and done, in sentences.
 
     Raises:
-        FileError: the file cannot be read or is too large.
+        FileError: a file cannot be read or is too large.
         OptionError: nose and up are not perpendicular, a pattern of ``drop`` matches nothing, no unit fits.
         DataError: coordinates that are not finite, no face with an area, a size outside 0.5 to 200 m.
     """
     turn = body_axes(options.nose, options.up)
-    mesh, report = read_mesh(path, options.max_faces)
-    mesh, sentences = drop_parts(mesh, options.drop)
+    whole, report = read_parts((path, *options.add), options.max_faces)
+    whole = whole.transformed(turn)
+    mesh, sentences = drop_parts(whole, options.drop)
     report += sentences
     with np.errstate(over="ignore"):  # an extent beyond all numbers is refused
         extent = float(np.max(mesh.bounds[1] - mesh.bounds[0]))
@@ -78,8 +82,10 @@ def load_mesh(path: Path, options: MeshOptions, wavelength_m: float) -> tuple[Tr
     report.append(f"Axes of the file: nose {options.nose}, up {options.up}, port {port}.")
     if options.scale != (1.0, 1.0, 1.0):
         report.append("Scaled along nose, port and up by {:g}, {:g} and {:g}.".format(*options.scale))
-    mesh = mesh.transformed(METRES[unit] * np.diag(options.scale) @ turn)
+    in_metres = METRES[unit] * np.diag(options.scale)
+    mesh = mesh.transformed(in_metres)
     _require_plausible_place(path, mesh, unit, options.ground)
+    report += describe_parts(whole.transformed(in_metres), mesh)
     size = mesh.bounds[1] - mesh.bounds[0]
     if size[2] > max(size[0], size[1]):
         report.append(f"The model stands {size[2]:.2f} m tall, more than its length and width: check --up.")
@@ -113,33 +119,6 @@ def body_axes(nose: str, up: str) -> Float[np.ndarray, "3 3"]:
             "name two different axes, for example --nose +x --up +z",
         )
     return np.stack([x, np.cross(z, x), z])
-
-
-def drop_parts(mesh: TriangleMesh, patterns: tuple[str, ...]) -> tuple[TriangleMesh, list[str]]:
-    """Remove the parts whose names match one of ``patterns`` (``*`` and ``?``; upper and lower case are the same).
-
-    Raises:
-        OptionError: a pattern that matches no part.
-        DataError: no part is left.
-    """
-    if not patterns:
-        return mesh, []
-    dropped: set[str] = set()
-    for pattern in patterns:
-        matches = [part for part in mesh.parts if fnmatchcase(part.lower(), pattern.lower())]
-        if not matches:
-            shown = ", ".join(mesh.parts[:40]) + (" ..." if len(mesh.parts) > 40 else "")
-            raise OptionError(
-                "--drop", f"{pattern!r} matches no part", f"one of the parts: {shown}", "correct the name"
-            )
-        dropped.update(matches)
-    keep = [index for index, part in enumerate(mesh.parts) if part not in dropped]
-    counts = np.bincount(mesh.part_of_face, minlength=len(mesh.parts))
-    names = [f"{part} ({counts[i]:,})" for i, part in enumerate(mesh.parts) if part in dropped]
-    kept = mesh.with_faces(np.isin(mesh.part_of_face, keep))
-    number = np.cumsum(np.isin(np.arange(len(mesh.parts)), keep)) - 1
-    kept = replace(kept, part_of_face=number[kept.part_of_face], parts=tuple(mesh.parts[index] for index in keep))
-    return kept, [f"Removed parts (with triangles): {', '.join(names)}."]
 
 
 def choose_unit(path: Path, extent: float, unit: str) -> tuple[str, str]:
@@ -230,5 +209,7 @@ def _with_smooth_facets(
             if density.budget_reached
             else "splitting stopped after 12 rounds"
         )
-        report.append(f"{density.too_long_after:,} edges still break the rule: {why}. Expect false glints from facets.")
+        few = not density.budget_reached and density.too_long_after < _FEW * density.edges
+        effect = "Too few to matter" if few else "Expect false glints from facets"
+        report.append(f"{density.too_long_after:,} edges still break the rule: {why}. {effect}.")
     return mesh, report

@@ -9,8 +9,11 @@ from geodiff_sar.core.errors import DataError
 from geodiff_sar.geometry.mesh_edges import components, edge_table
 from geodiff_sar.geometry.triangles import TriangleMesh
 
-WELD_M = 1e-6
-"""Vertices that agree to this length become one; faces that are thinner are removed."""
+WELD_M = 5e-5
+"""Vertices closer than half of this become one: programs write the same corner with other last digits, and surfaces
+that should be smooth would be torn there."""
+
+_THIN_M = 1e-6
 
 
 def repair(mesh: TriangleMesh) -> tuple[TriangleMesh, list[str]]:
@@ -23,10 +26,10 @@ def repair(mesh: TriangleMesh) -> tuple[TriangleMesh, list[str]]:
         DataError: no face has an area.
     """
     report = []
-    vertices, faces = _welded(mesh.vertices, mesh.faces)
+    vertices, faces = weld(mesh.vertices, mesh.faces)
     if merged := len(np.unique(mesh.faces)) - len(vertices):
         report.append(f"{merged:,} vertices at the place of another one were welded to it.")
-    thick = _height(vertices, faces) > WELD_M
+    thick = _height(vertices, faces) > _THIN_M
     if not thick.any():
         raise DataError(
             mesh.name,
@@ -48,17 +51,31 @@ def repair(mesh: TriangleMesh) -> tuple[TriangleMesh, list[str]]:
     return mended, [*report, *sentences]
 
 
-def _welded(
-    vertices: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"]
+def weld(
+    vertices: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"], tolerance: float = WELD_M
 ) -> tuple[Float[np.ndarray, "welded 3"], Int[np.ndarray, "face 3"]]:
+    """Vertices closer than half of ``tolerance`` (in the mesh's unit) become one, the first; unused ones are left out.
+
+    They are put into cubes of that size, and once more into cubes moved by half of it, so that no wall between two
+    cubes parts them; those in one cube become one.
+    """
     used, renumbered = np.unique(faces, return_inverse=True)
-    key = np.round(vertices[used] / WELD_M).astype(np.int64)
+    points = vertices[used]
+    cube, moved = _cubes(points / tolerance), _cubes(points / tolerance + 0.5)
+    count = int(cube.max()) + 1
+    place = components(np.stack([cube, moved + count], axis=1), count + int(moved.max()) + 1)[cube]
+    _, first, number = np.unique(place, return_index=True, return_inverse=True)
+    return points[np.sort(first)], np.argsort(np.argsort(first))[number.reshape(-1)][renumbered].reshape(-1, 3)
+
+
+def _cubes(points: Float[np.ndarray, "vertex 3"]) -> Int[np.ndarray, " vertex"]:
+    """Number of the cube of side 1 that each point is nearest to the middle of."""
+    key = np.round(points).astype(np.int64)
     order = np.lexsort(key.T)
     starts = np.concatenate([[True], (np.diff(key[order], axis=0) != 0).any(axis=1)])
-    first = order[starts]  # lexsort is stable: the first vertex of each place
     number = np.empty(len(order), dtype=np.int64)
-    number[order] = np.argsort(np.argsort(first))[np.cumsum(starts) - 1]
-    return vertices[used][np.sort(first)], number[renumbered].reshape(-1, 3)
+    number[order] = np.cumsum(starts) - 1
+    return number
 
 
 def _height(vertices: np.ndarray, faces: np.ndarray) -> Float[np.ndarray, " face"]:

@@ -43,6 +43,6 @@ class TraceOptions(Options):
     prune: float = Field(
         default=1e-3, ge=0, lt=1, description="hits weaker than this share of a tube seen face-on are left out"
     )
-    seed: int = Field(default=0, ge=0, description="of the phases of incoherent scattering")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="of the phases of incoherent scattering")
     ground: GroundOptions = GroundOptions()
     surface: SurfaceOptions = SurfaceOptions()

@@ -14,6 +14,7 @@ from geodiff_sar.core.files import sha256_json
 from geodiff_sar.core.types import GeometryPrior, Pose
 from geodiff_sar.geometry.cloud import CloudOptions, SarPointCloud, point_cloud
 from geodiff_sar.geometry.clutter import background
+from geodiff_sar.geometry.cross_talk import with_cross_talk
 from geodiff_sar.geometry.descriptors import encode_cloud
 from geodiff_sar.geometry.details import DetailOptions, Details
 from geodiff_sar.geometry.engines import ENGINES, Scene, TraceRequest
@@ -104,12 +105,12 @@ class PriorTracer:
         }
 
     def hits(self, look: Look, threads: int = 1) -> Hits:
-        """Every scattering event along one line of sight, details included, HV and VH made reciprocal."""
+        """Every scattering event along one line of sight, details included, HV and VH made reciprocal, with cross-talk."""
         request = TraceRequest(look, self.radar.wavelength_m, self.options.trace)
         hits = self._engine.trace(request, threads)
         if self._details is not None:
             hits = join([hits, self._details.hits(request)])
-        return hits.reciprocal()
+        return with_cross_talk(hits.reciprocal(), self.radar)
 
     def products(self, pose: Pose, polarisations: list[str], seed: int = 0, threads: int = 1) -> PoseProducts:
         """All products of a pose; the same arguments give the same bits.
@@ -142,7 +143,7 @@ class PriorTracer:
         for seed in seeds:
             place = [seed, round(pose.azimuth_deg * 1000), round((pose.depression_deg or 0) * 1000)]
             rng = np.random.default_rng(place)
-            noise = background(self.radar, seen.lit, look.cos_depression, names, rng)
+            noise = background(self.radar, seen.lit, look.cos_depression, names, rng, pose.azimuth_deg)
             chips = {
                 name: self._chip(name, look, target[name] + noise[k], priors[name]) for k, name in enumerate(names)
             }

@@ -2,15 +2,28 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from geodiff_sar.core.config import Options, apply_overrides, parse_options, read_toml
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.core.types import POLARISATIONS, SPEED_OF_LIGHT_M_S, RadarParams
 
 MAX_PIXELS = 16_777_216
+
+Polarisation = Literal["HH", "HV", "VH", "VV"]
+GreyLevel = Annotated[float, Field(gt=0, le=128)]
+NoiseLevel = Annotated[float, Field(ge=-80, le=20)]
+
+
+def _none(value: Any) -> Any:
+    return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+
+NoneInToml = BeforeValidator(_none)
+"""TOML has no null: the text "none" switches an optional value off."""
 
 
 class RadarOptions(Options):
@@ -20,7 +33,7 @@ class RadarOptions(Options):
     scene centre lies at pixel (rows // 2, columns // 2).
     """
 
-    band: str = Field(default="Ku", min_length=1, max_length=8, description="name of the band in captions")
+    band: str = Field(default="Ku", pattern=r"^\w{1,8}$", description="name of the band in captions")
     resolution_name: str = Field(default="High", pattern="^(High|Low)$", description="High or Low, in captions")
     center_frequency_hz: float = Field(default=15.2e9, ge=1e8, le=3e11, description="carrier frequency, Hz")
     bandwidth_hz: float = Field(default=0.82e9, gt=0, description="bandwidth, Hz; slant-range resolution is c / (2 B)")
@@ -37,14 +50,48 @@ class RadarOptions(Options):
         default=-26.0, ge=-60, le=20, description="backscatter of the ground per m^2, co-polar, dB"
     )
     cross_polar_db: float = Field(default=-7.0, ge=-40, le=0, description="cross-polar over co-polar backscatter, dB")
-    texture_shape: float | None = Field(
-        default=8.0, gt=0.2, description="shape of the K-distributed clutter; None: no texture (Rayleigh amplitude)"
+    texture_shape: Annotated[float | None, NoneInToml] = Field(
+        default=8.0,
+        gt=0.2,
+        le=1e6,
+        description="shape of the K-distributed clutter; None: no texture (Rayleigh amplitude)",
     )
-    texture_length_m: float = Field(default=1.5, gt=0, description="correlation length of the texture, m of ground")
+    texture_length_m: float = Field(
+        default=1.5, gt=0, le=1000, description="correlation length of the texture, m of ground"
+    )
     nesz_db: float = Field(default=-34.0, ge=-80, le=20, description="noise-equivalent sigma0, dB")
+    nesz_by_polarisation: dict[Polarisation, NoiseLevel] = Field(
+        default={}, description="nesz_db of single polarisations, in place of the common one, dB"
+    )
+    phase_error_deg: float = Field(
+        default=0.0,
+        ge=0,
+        le=60,
+        description="rms phase error along the aperture, fast vibration: streaks in cross-range",
+    )
     background_grey: float = Field(
         default=5.0, gt=0, le=128, description="grey level of the median background amplitude, which sets the gain"
     )
+    grey_by_polarisation: dict[Polarisation, GreyLevel] = Field(
+        default={}, description="background_grey of single polarisations, such as HV = 8.0, in place of the common one"
+    )
+    cross_talk_db: Annotated[float | None, NoneInToml] = Field(
+        default=None, ge=-60, le=0, description="HH and VV that leak into each cross-polar channel, dB; None: none"
+    )
+    cross_talk_phase_deg: float = Field(
+        default=90.0,
+        ge=0,
+        le=180,
+        description="phase between the leaks of HH and VV; 90: powers add, 0: single reflections gain 3 dB, 180: double ones",
+    )
+    joint_spacing_m: Annotated[float | None, NoneInToml] = Field(
+        default=None, gt=0.1, description="distance of slab joints on the ground, m; None: no slabs"
+    )
+    joint_gap_m: float = Field(default=0.0, ge=0, description="distance of the two edges of a joint, m; 0: one edge")
+    joint_db: float = Field(
+        default=10.0, ge=-40, le=60, description="median scattering of a joint's edge over that of the clutter, HH, dB"
+    )
+    joint_vv_db: float = Field(default=-8.0, ge=-60, le=20, description="a joint's edge in VV over that in HH, dB")
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())
@@ -53,6 +100,15 @@ class RadarOptions(Options):
     def wavelength_m(self) -> float:
         """Carrier wavelength, m."""
         return SPEED_OF_LIGHT_M_S / self.center_frequency_hz
+
+    def noise_db(self, polarisation: str) -> float:
+        """Noise-equivalent sigma0 of a polarisation, dB."""
+        return {str(name): level for name, level in self.nesz_by_polarisation.items()}.get(polarisation, self.nesz_db)
+
+    def grey_level(self, polarisation: str) -> float:
+        """Grey level of the median background of a polarisation."""
+        own = {str(name): level for name, level in self.grey_by_polarisation.items()}
+        return own.get(polarisation, self.background_grey)
 
     def params(self, polarisation: str = "HH") -> RadarParams:
         """The radar as it is recorded in a prior."""
@@ -153,14 +209,14 @@ def load_radar(name: str, overrides: list[str] | None = None) -> RadarOptions:
     if name in PRESETS:
         data = PRESETS[name].model_dump()
     elif name.endswith(".toml"):
-        data = read_toml(Path(name))
+        data = read_toml(Path(name), "--radar")
     else:
         raise OptionError(
             "--radar", repr(name), f"a preset ({', '.join(PRESETS)}) or a .toml file", "choose one of these"
         )
     texts = overrides or []
     source = f"--radar {name}" + (" with --radar-set" if texts else "")
-    return parse_options(RadarOptions, apply_overrides(data, texts), source).checked()
+    return parse_options(RadarOptions, apply_overrides(data, texts, "--radar-set"), source).checked()
 
 
 def require_polarisation(name: str, option: str = "polarisation") -> str:

@@ -19,6 +19,8 @@ from geodiff_sar.geometry.options import GroundOptions, TraceOptions
 
 BYTES_PER_RAY = 16
 MAX_RAYS = 100_000_000
+THINNEST_M = 1e-3
+"""A plate seen from its edge counts as this thick, else its rays would lie closer than atoms."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def ray_grid(vertices: Float[np.ndarray, "vertex 3"], look: Look, options: Trace
         mirrored = above - 2 * vertices[:, 2] * look.above[2]
         low, high = min(low, float(mirrored.min())), max(high, float(mirrored.max()))
     width, height = float(across.max() - across.min()), high - low
-    spacing = options.spacing_m or math.sqrt(max(width * height, 1e-12) / options.rays)
+    spacing = options.spacing_m or math.sqrt(max(width, THINNEST_M) * max(height, THINNEST_M) / options.rays)
     columns = max(round(width / spacing), 1)
     spacing = width / columns if width > 1e-6 else spacing
     rows = max(math.ceil(height / spacing - 1e-6), 1)

@@ -8,13 +8,13 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
+from geodiff_sar.geometry.kernels import inner_kernel
 from geodiff_sar.geometry.look import Look
 from geodiff_sar.geometry.options import GroundOptions
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def fresnel(cos_incidence, permittivity, metal):
     """Coefficients (Gs, Gp) for the field perpendicular to and in the plane of incidence."""
@@ -25,7 +25,7 @@ def fresnel(cos_incidence, permittivity, metal):
     return (cos_incidence - q) / (cos_incidence + q), (scaled - q) / (scaled + q)
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def coherent_loss(wavenumber, roughness, cos_incidence):
     """Amplitude factor exp(-2 (k s cos)^2) of specular reflection at a surface of rms height s."""

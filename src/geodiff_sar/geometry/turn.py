@@ -3,16 +3,16 @@
 import math
 from typing import no_type_check
 
-from numba import njit
+from geodiff_sar.geometry.kernels import inner_kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 @no_type_check
 def turn(turns):
     """exp(2 pi j turns) for any float64 number of turns.
 
-    The angle is reduced to an eighth of a turn on either side of a quarter, where the Taylor series to the 12th and 13th power
-    leave less than 2e-12.
+    The angle is reduced to an eighth of a turn on either side of a quarter, where the Taylor series to the 12th and 13th
+    power leave less than 2e-12.
     """
     quarters = math.floor(4.0 * turns + 0.5)
     x = 0.5 * math.pi * (4.0 * turns - quarters)

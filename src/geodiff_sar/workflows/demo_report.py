@@ -31,8 +31,9 @@ aircraft at the right azimuth, how often the requested one is the most similar (
 simulator itself with other clutter.</p>
 <table><tr><th>condition</th><th>azimuth</th><th>target</th><th>correlation</th></tr>{rows}</table>
 <p>The short caption alone cannot know the azimuth; what the point cloud adds to it is what geometry does.</p>
-<p>The chips and this check come from one simple closed-form simulator: this shows that the parts work together, not that real
-chips would look like this. The base model is text-conditioned and has seen all azimuths of these aircraft.</p>
+<p>The chips, the point clouds and this check come from one ray tracer and from parametric models of the aircraft: this shows
+that the parts work together, not how closely real chips would be met. The base model is text-conditioned and has seen all
+azimuths of these aircraft.</p>
 <p>Adapter: <code>{adapter}</code>. Every PNG carries its recipe: <code>geodiff-sar show FILE</code>.</p></body></html>
 """
 

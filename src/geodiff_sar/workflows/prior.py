@@ -8,9 +8,9 @@ import numpy as np
 
 from geodiff_sar import __version__
 from geodiff_sar.core.console import say, warn
-from geodiff_sar.core.errors import OptionError
-from geodiff_sar.core.files import sha256_file, write_json
-from geodiff_sar.core.work import run_jobs
+from geodiff_sar.core.errors import FileError, OptionError
+from geodiff_sar.core.files import read_json, sha256_file, write_json
+from geodiff_sar.core.work import processors, run_jobs
 from geodiff_sar.data.caption import format_azimuth
 from geodiff_sar.data.features import save_features
 from geodiff_sar.data.image import load_chip
@@ -18,11 +18,12 @@ from geodiff_sar.geometry.cloud import SarPointCloud
 from geodiff_sar.geometry.prior import ENGINE_VERSION, ChipProduct, PriorTracer
 from geodiff_sar.sampling.recipe import write_chip
 from geodiff_sar.sampling.sheet import brightened, contact_sheet
+from geodiff_sar.workflows.trace_checks import fitting_workers, naming
 from geodiff_sar.workflows.trace_folder import claim
-from geodiff_sar.workflows.tracing import Plan, TraceConfig, View, make_plan, warm_up, worker_count
+from geodiff_sar.workflows.tracing import Plan, TraceConfig, View, make_plan, warm_up
 
 FORMATS = ("safetensors", "pt", "npy")
-SHEET_CHIPS = 36
+SHEET_CHIPS, SHEET_SIDE = 36, 512
 OUTSIDE_NOTE = 0.02
 
 
@@ -56,17 +57,19 @@ def make_priors(request: PriorRequest) -> str:
         raise OptionError(
             "--format", ", ".join(unknown) or "none", f"one or more of {', '.join(FORMATS)}", "choose among these"
         )
-    workers = worker_count(request.workers)
+    if len(set(request.formats)) != len(request.formats):
+        raise OptionError("--format", ", ".join(request.formats), "every format once", "remove the repeated ones")
     plan = make_plan(request.config)
     for sentence in plan.targets[0].report:
         say(sentence)
     mark = {"kind": "prior", "version": ENGINE_VERSION, "seed": plan.config.seeds[0], "settings": plan.fingerprint}
-    claim(request.out, mark, request.overwrite)
     missing = [view for view in plan.views if request.overwrite or not _complete(request, plan, view)]
+    workers = fitting_workers(request.workers, len(missing), plan.pose_bytes)
+    claim(request.out, mark, request.overwrite)
     if missing:
         warm_up(plan)
         tracer = plan.tracer(plan.targets[0])
-        threads = max(1, workers // len(missing))
+        threads = max(1, (request.workers or processors()) // len(missing))
         jobs = run_jobs(missing, lambda view: _make(request, plan, tracer, view, threads), workers, "tracing", "poses")
         outside = max(share for _, share in jobs)
         if outside > OUTSIDE_NOTE:
@@ -112,6 +115,15 @@ def chip_recipe(plan: Plan, view: View, polarisation: str, seed: int, chip: Chip
     }
 
 
+def thumbnail(path: Path) -> np.ndarray:
+    """A chip for the contact sheet: square root of its grey levels, blocks averaged where it is large."""
+    chip = load_chip(path)
+    step = -(-max(chip.shape) // SHEET_SIDE)
+    rows, columns = (size // step for size in chip.shape)
+    blocks = chip[: rows * step, : columns * step].reshape(rows, step, columns, step)
+    return brightened(blocks.mean(axis=(1, 3)))
+
+
 def _files(request: PriorRequest, stem: str) -> list[Path]:
     return [request.out / "chips" / f"{stem}.png", *(request.out / f"{stem}.{name}" for name in request.formats)]
 
@@ -123,7 +135,8 @@ def _complete(request: PriorRequest, plan: Plan, view: View) -> bool:
 def _make(request: PriorRequest, plan: Plan, tracer: PriorTracer, view: View, threads: int) -> float:
     """Trace one pose and write its files; returns the share of power beyond the chip."""
     seed = plan.config.seeds[0]
-    products = tracer.products(view.pose, list(plan.config.polarisations), seed, threads)
+    with naming(view.target.label, view.pose):
+        products = tracer.products(view.pose, list(plan.config.polarisations), seed, threads)
     for name, chip in products.chips.items():
         stem = view.stem(name)
         prior = replace(
@@ -142,6 +155,19 @@ def _make(request: PriorRequest, plan: Plan, tracer: PriorTracer, view: View, th
         for ending in request.formats:
             save_features(request.out / f"{stem}.{ending}", prior, cloud_tensors(products.cloud))
     return products.outside
+
+
+def _earlier_entries(request: PriorRequest, ids: set[str]) -> list[dict[str, Any]]:
+    """Entries of the folder's manifest for poses that were made before and are not asked for now."""
+    path = request.out / "manifest.json"
+    if not path.is_file():
+        return []
+    try:
+        entries = read_json(path)["entries"]
+        return [e for e in entries if e["id"] not in ids and all((request.out / name).is_file() for name in e["files"])]
+    except (FileError, KeyError, TypeError):
+        warn(f"{path} is damaged; it is written anew with the poses that are asked for now")
+        return []
 
 
 def _write_manifest(request: PriorRequest, plan: Plan) -> None:
@@ -174,7 +200,7 @@ def _write_manifest(request: PriorRequest, plan: Plan) -> None:
             "radar": plan.radar.model_dump(mode="json"),
             "prior": plan.config.prior.model_dump(mode="json"),
             "seed": plan.config.seeds[0],
-            "entries": entries,
+            "entries": [*_earlier_entries(request, {entry["id"] for entry in entries}), *entries],
         },
     )
 
@@ -183,6 +209,6 @@ def _write_sheet(request: PriorRequest, plan: Plan) -> None:
     """Square roots of the amplitudes, evenly chosen when there are many."""
     names = [(view, name) for view in plan.views for name in plan.config.polarisations]
     chosen = [names[k] for k in np.unique(np.linspace(0, len(names) - 1, min(SHEET_CHIPS, len(names))).astype(int))]
-    pictures = [brightened(load_chip(request.out / "chips" / f"{view.stem(name)}.png")) for view, name in chosen]
+    pictures = [thumbnail(request.out / "chips" / f"{view.stem(name)}.png") for view, name in chosen]
     labels = [f"{name} {format_azimuth(view.pose.azimuth_deg)}/{view.pose.depression_deg:g}" for view, name in chosen]
     contact_sheet(request.out / "contact_sheet.png", pictures, labels, 6 if len(pictures) > 6 else None)

@@ -11,13 +11,13 @@ from geodiff_sar.core.console import say, warn
 from geodiff_sar.core.files import atomic_write_text, sha256_json
 from geodiff_sar.core.work import run_jobs
 from geodiff_sar.data.features import save_features
-from geodiff_sar.data.image import load_chip
 from geodiff_sar.geometry.prior import ENGINE_VERSION, PriorTracer
 from geodiff_sar.sampling.recipe import write_chip
-from geodiff_sar.sampling.sheet import brightened, contact_sheet
-from geodiff_sar.workflows.prior import OUTSIDE_NOTE, SHEET_CHIPS, chip_recipe
+from geodiff_sar.sampling.sheet import contact_sheet
+from geodiff_sar.workflows.prior import OUTSIDE_NOTE, SHEET_CHIPS, chip_recipe, thumbnail
+from geodiff_sar.workflows.trace_checks import fitting_workers, naming
 from geodiff_sar.workflows.trace_folder import claim
-from geodiff_sar.workflows.tracing import Plan, TraceConfig, View, make_plan, warm_up, worker_count
+from geodiff_sar.workflows.tracing import Plan, TraceConfig, View, make_plan, warm_up
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,6 @@ def simulate(request: SimulateRequest) -> str:
     polarisation; chips that
     differ in their seed alone share it. Started again after an interruption, it makes what is missing.
     """
-    workers = worker_count(request.workers)
     plan = make_plan(request.config)
     for target in plan.targets:
         say(target.report[0])
@@ -52,9 +51,10 @@ def simulate(request: SimulateRequest) -> str:
             say(f"  {sentence}")
     poses = sha256_json([plan.config.azimuths, plan.config.depressions, plan.config.polarisations, plan.config.seeds])
     mark = {"kind": "simulate", "version": ENGINE_VERSION, "settings": plan.fingerprint, "poses": poses}
+    missing = [view for view in plan.views if request.overwrite or not _complete(request, plan, view)]
+    workers = fitting_workers(request.workers, len(missing), plan.pose_bytes)
     claim(request.out, mark, request.overwrite)
     write_toml(request.out / "config.toml", plan.config)
-    missing = [view for view in plan.views if request.overwrite or not _complete(request, plan, view)]
     if missing:
         warm_up(plan)
     outside = 0.0
@@ -78,7 +78,8 @@ def simulate(request: SimulateRequest) -> str:
 
 def _job(request: SimulateRequest, plan: Plan, tracer: PriorTracer):
     def work(view: View) -> float:
-        return _make(request, plan, tracer, view)
+        with naming(view.target.label, view.pose):
+            return _make(request, plan, tracer, view)
 
     return work
 
@@ -128,6 +129,6 @@ def _rows(plan: Plan, view: View) -> list[dict[str, object]]:
 
 def _write_sheet(request: SimulateRequest, rows: list[dict[str, object]]) -> None:
     chosen = [rows[k] for k in np.unique(np.linspace(0, len(rows) - 1, min(SHEET_CHIPS, len(rows))).astype(int))]
-    pictures = [brightened(load_chip(request.out / str(row["file_name"]))) for row in chosen]
+    pictures = [thumbnail(request.out / str(row["file_name"])) for row in chosen]
     labels = [str(row["text"]).removeprefix("SAR image,")[:28] for row in chosen]
     contact_sheet(request.out / "contact_sheet.png", pictures, labels, 6 if len(pictures) > 6 else None)

@@ -1,18 +1,29 @@
 """The folder that a tracing workflow fills: it belongs to one set of settings, and is gone on with after an interruption."""
 
+import re
 from pathlib import Path
 from typing import Any
 
-from geodiff_sar.core.errors import OptionError
+from geodiff_sar.core.console import say
+from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.core.files import read_json, require_writable, write_json
 
 MARK = "trace.json"
+PRODUCT = re.compile(r".+_(HH|HV|VH|VV)_dep[0-9.e+-]+_az[0-9.]+(_seed[0-9]+)?\.(png|safetensors|pt|npy)")
+PARTS = {
+    "kind": "by the other command",
+    "version": "by another version of the tracer",
+    "seed": "with another seed",
+    "settings": "with another mesh, label, radar or other settings of the tracer",
+    "poses": "for other azimuths, depressions, polarisations or seeds",
+}
 
 
 def claim(folder: Path, fingerprint: dict[str, Any], overwrite: bool) -> None:
     """Take ``folder`` for these settings.
 
-    Files of a run with the same fingerprint are kept and gone on with; ``overwrite`` makes them anew.
+    Files of a run with the same fingerprint are kept and gone on with. ``overwrite`` makes them anew; those of another
+    fingerprint are removed first, so that a folder never mixes two.
 
     Raises:
         OptionError: the folder holds something else.
@@ -22,18 +33,46 @@ def claim(folder: Path, fingerprint: dict[str, Any], overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise OptionError("--out", f"{folder} is a file", "a folder", "choose another folder")
     if mark.is_file():
-        if read_json(mark) != fingerprint and not overwrite:
+        others = _differences(mark, fingerprint)
+        products = _products(folder) if others else []
+        if products and not overwrite:
             raise OptionError(
                 "--out",
-                f"{folder} holds priors or chips made with other settings, another mesh or another version",
+                f"{folder} holds {len(products)} files made {', '.join(others)}",
                 "a folder belongs to one set of settings",
-                "choose another folder, or add --overwrite",
+                "choose another folder, or add --overwrite, which removes those files",
             )
-        if overwrite:
-            mark.unlink()
+        if products:
+            require_writable(folder)
+            say(f"removing {len(products)} files that were made {', '.join(others)}")
+        for path in products:
+            path.unlink()
     elif folder.is_dir() and any(folder.iterdir()):
         raise OptionError(
             "--out", f"{folder} exists and is not empty", "a new folder, or one to go on with", "choose another folder"
         )
     require_writable(folder)
     write_json(mark, fingerprint)
+
+
+def _differences(mark: Path, fingerprint: dict[str, Any]) -> list[str]:
+    """In words, what differs between the run that the folder belongs to and this one."""
+    try:
+        found = read_json(mark)
+    except FileError:
+        found = None
+    if not isinstance(found, dict):
+        return [f"by a run whose mark {MARK} is damaged"]
+    if found.get("kind") != fingerprint["kind"]:
+        return [PARTS["kind"]]
+    return [words for key, words in PARTS.items() if found.get(key) != fingerprint.get(key)]
+
+
+def _products(folder: Path) -> list[Path]:
+    """Chips and priors in the folder, told by their names."""
+    places = (folder, folder / "chips", folder / "3d_features")
+    return [path for place in places if place.is_dir() for path in sorted(place.iterdir()) if _is_product(path)]
+
+
+def _is_product(path: Path) -> bool:
+    return PRODUCT.fullmatch(path.name) is not None and path.is_file()

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from geodiff_sar.core.config import apply_overrides, parse_options, read_toml
 from geodiff_sar.core.errors import OptionError
+from geodiff_sar.geometry.mesh_prepare import MeshOptions
 from geodiff_sar.geometry.prior import PriorOptions
 from geodiff_sar.workflows.prior import PriorRequest
 from geodiff_sar.workflows.simulate import SimulateRequest
@@ -14,19 +15,24 @@ NumberT = TypeVar("NumberT", int, float)
 
 def prior_request(settings: dict[str, Any]) -> PriorRequest:
     """The request of ``geodiff-sar prior``; ``settings`` are the command's arguments by name."""
+    scale = _numbers("--scale", settings["scale"], float)
+    if len(scale) != 3:
+        raise OptionError("--scale", repr(settings["scale"]), "three factors: nose, port, up", "write it as 1,1,1")
     mesh = {
         "unit": settings["unit"],
         "nose": settings["nose"],
         "up": settings["up"],
-        "scale": _numbers("--scale", settings["scale"], float),
+        "scale": scale,
         "drop": settings["drop"] or [],
+        "add": settings["add"] or [],
         "smooth_angle_deg": settings["smooth_angle"],
     }
+    parse_options(MeshOptions, mesh, "geodiff-sar prior, options of the mesh file")
     data = {
         "targets": [{"source": settings["target"], "label": settings["label"], "mesh": mesh}],
         "azimuths": settings["azimuths"],
         "depressions": _numbers("--depression", settings["depression"], float),
-        "polarisations": _names(settings["polarisations"]),
+        "polarisations": _names("--polarisations", settings["polarisations"]),
         "seeds": [settings["seed"]],
         "radar": settings["radar"],
         "radar_set": settings["radar_set"] or [],
@@ -34,7 +40,11 @@ def prior_request(settings: dict[str, Any]) -> PriorRequest:
     }
     config = parse_options(TraceConfig, data, "geodiff-sar prior")
     return PriorRequest(
-        config, settings["out"], tuple(_names(settings["format_"])), settings["workers"], settings["overwrite"]
+        config,
+        settings["out"],
+        tuple(_names("--format", settings["format_"])),
+        settings["workers"],
+        settings["overwrite"],
     )
 
 
@@ -46,7 +56,9 @@ def simulate_request(settings: dict[str, Any]) -> SimulateRequest:
     given = {
         "azimuths": settings["azimuths"],
         "depressions": _optional("--depressions", settings["depressions"], float),
-        "polarisations": None if settings["polarisations"] is None else _names(settings["polarisations"]),
+        "polarisations": (
+            None if settings["polarisations"] is None else _names("--polarisations", settings["polarisations"])
+        ),
         "seeds": _optional("--seeds", settings["seeds"], int),
         "radar": settings["radar"],
         "radar_set": settings["radar_set"],
@@ -58,8 +70,11 @@ def simulate_request(settings: dict[str, Any]) -> SimulateRequest:
     return SimulateRequest(config, settings["out"], settings["workers"], settings["overwrite"])
 
 
-def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _names(option: str, text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise OptionError(option, repr(text), "names separated by commas", "write it as a or a,b")
+    return names
 
 
 def _optional(option: str, text: str | None, kind: type[NumberT]) -> list[NumberT] | None:
@@ -68,10 +83,8 @@ def _optional(option: str, text: str | None, kind: type[NumberT]) -> list[Number
 
 def _numbers(option: str, text: str, kind: type[NumberT]) -> list[NumberT]:
     try:
-        numbers = [kind(part) for part in _names(text)]
+        numbers = [kind(part) for part in text.split(",")]
     except ValueError:
-        numbers = []
-    if not numbers:
         what = "whole numbers" if kind is int else "numbers"
-        raise OptionError(option, repr(text), f"{what}, separated by commas", "write it as 1,2,3")
+        raise OptionError(option, repr(text), f"{what}, separated by commas", "write it as 1,2,3") from None
     return numbers

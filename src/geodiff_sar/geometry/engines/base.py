@@ -22,17 +22,22 @@ class Scene:
         vertices: (V, 3) m, body frame; only those that faces use.
         faces: (F, 3) faces that have an area.
         planes: (F, 4) unit normal n and distance c of every face's plane n.p = c, float64.
+        part_of_face: (F,) index into ``parts``.
+        parts: names of the target's parts.
         offset_m: how far rays start above the face they leave, against finding it again; far above float32 rounding.
     """
 
     vertices: Float[np.ndarray, "vertex 3"]
     faces: Int[np.ndarray, "face 3"]
     planes: Float[np.ndarray, "face 4"]
+    part_of_face: Int[np.ndarray, " face"]
+    parts: tuple[str, ...]
     offset_m: float
 
     def __init__(self, mesh: TriangleMesh):
         mesh = mesh.with_faces(mesh.face_areas > 0.0)
         self.vertices, self.faces = mesh.vertices, mesh.faces
+        self.part_of_face, self.parts = mesh.part_of_face, mesh.parts
         normals = mesh.face_normals
         self.planes = np.ascontiguousarray(
             np.column_stack([normals, np.einsum("fi,fi->f", normals, self.vertices[self.faces[:, 0]])])

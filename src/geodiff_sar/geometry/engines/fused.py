@@ -9,15 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
 from geodiff_sar.geometry.bvh import STACK_SIZE, cast
 from geodiff_sar.geometry.engines.base import ENGINES, Scene, TraceRequest
 from geodiff_sar.geometry.hits import Hits, empty_hits, join
 from geodiff_sar.geometry.kernel_cache import drop_stale_kernels
+from geodiff_sar.geometry.kernels import inner_kernel
 from geodiff_sar.geometry.raster import first_hits, ray_grid
 from geodiff_sar.geometry.reflection import coherent_loss, fresnel, ground_receive_vectors
 from geodiff_sar.geometry.simd import LANES
+from geodiff_sar.geometry.turn import turn
 
 STRIPS = 16  # the same strips whatever the number of threads, so that the order of the hits never depends on it
 GRAZING = 1e-4
@@ -59,7 +60,7 @@ class FusedEngine:
         tree = scene.bvh
         edges = np.linspace(0, grid.rows, min(STRIPS, grid.rows) + 1).astype(np.int64)
 
-        active = _active_rays(first.direct, first.mirrored)
+        active = ((first.direct >= 0) | (first.mirrored >= 0)).sum(axis=1)
         bound = np.concatenate([[0], np.cumsum(active)])[edges] * (2 * options.max_bounces)
         out = empty_hits(int(bound[-1]))
         frame = np.stack([look.toward, look.across, look.above])
@@ -84,6 +85,11 @@ class FusedEngine:
                 ground.metal,
                 options.max_bounces,
                 options.seed,
+                np.empty(STACK_SIZE, dtype=np.int32),
+                np.empty(STACK_SIZE + LANES, dtype=np.float32),
+                np.empty((2, 3), dtype=np.complex128),
+                np.empty((2, 3)),
+                np.empty((4, 3)),
                 out.position[begin:],
                 out.amplitude[begin:],
                 out.order[begin:],
@@ -102,24 +108,13 @@ class FusedEngine:
         return join([out.selected(slice(int(bound[number]), ends[number])) for number in strips])
 
 
-@njit(cache=True, nogil=True)
-@no_type_check
-def _active_rays(direct, mirrored):
-    """Number of rays in every row that meet the target or its mirror image."""
-    count = np.zeros(direct.shape[0], dtype=np.int64)
-    for row in range(direct.shape[0]):
-        for column in range(direct.shape[1]):
-            count[row] += direct[row, column] >= 0 or mirrored[row, column] >= 0
-    return count
-
-
-@njit(cache=True, nogil=True, inline="always")
+@inner_kernel
 @no_type_check
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def _length(field):
     """Length of a complex vector."""
@@ -129,14 +124,21 @@ def _length(field):
     return math.sqrt(square)
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
+@no_type_check
+def _square(z):
+    """Squared magnitude."""
+    return z.real * z.real + z.imag * z.imag
+
+
+@inner_kernel
 @no_type_check
 def _sinc(x):
-    x *= math.pi
-    return 1.0 - x * x / 6.0 if abs(x) < 1e-3 else math.sin(x) / x
+    """sin(pi x) / (pi x)."""
+    return 1.0 - x * x * 1.6449340668482264 if abs(x) < 1e-3 else turn(0.5 * x).imag / (math.pi * x)
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def hashed_phase(row, column, number, seed):
     """Phase in [0, 2 pi) that depends on the ray and the event alone (a 32-bit integer mixer of the murmur family)."""
@@ -149,7 +151,7 @@ def hashed_phase(row, column, number, seed):
     return 2.0 * math.pi * np.float64(x) / 4294967296.0
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def _reflect_at_metal(field, axes, k, n, c):
     """Perfect conductor: E' = 2 (n.E) n - E; tube axes and direction are mirrored at the tangent plane."""
@@ -163,7 +165,7 @@ def _reflect_at_metal(field, axes, k, n, c):
         k[i] -= 2.0 * c * n[i]
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def _reflect_at_ground(field, axes, k, permittivity, metal, wavenumber, roughness):
     """Fresnel reflection at z = 0 of a wave that travels downwards along k; k, field and axes are replaced."""
@@ -185,7 +187,7 @@ def _reflect_at_ground(field, axes, k, permittivity, metal, wavenumber, roughnes
     k[2] = -k[2]
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def _taper(axes, k, n, c, direction, share):
     """S: the integral of the phase over a flat tube, relative to the tube in phase; ``share`` is d / lambda."""
@@ -198,12 +200,13 @@ def _taper(axes, k, n, c, direction, share):
     return taper
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def _scattered(field, axes, k, n, c, direction, receive, share):
     """Coherent part of one tube: F S for the four polarisations (HH, HV, VH, VV); ``share`` is d / lambda."""
     taper = _taper(axes, k, n, c, direction, share)
-    eh, ev = _dot(field[0], n) / c, _dot(field[1], n) / c
+    inverse = 1.0 / c
+    eh, ev = _dot(field[0], n) * inverse, _dot(field[1], n) * inverse
     qh, qv = _dot(receive[0], k), _dot(receive[1], k)
     hh = (_dot(receive[0], field[0]) - qh * eh) * taper
     hv = (_dot(receive[1], field[0]) - qv * eh) * taper
@@ -212,7 +215,7 @@ def _scattered(field, axes, k, n, c, direction, receive, share):
     return hh, hv, vh, vv
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def _incoherent(k, n, c, cu, direction, wavenumber, roughness, slope, diffuse, area):
     """Amplitude, m, of the tube's incoherent return: Lambert, and Kirchhoff's rough surface in its optics limit."""
@@ -230,7 +233,7 @@ def _incoherent(k, n, c, cu, direction, wavenumber, roughness, slope, diffuse, a
     return math.sqrt(power)
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def _free(boxes, children, triangles, face_order, p, n, u, offset, by_ground, stack, near):
     """Whether the radar sees p straight, or by way of the ground."""
@@ -250,7 +253,7 @@ def _free(boxes, children, triangles, face_order, p, n, u, offset, by_ground, st
     return blocker < 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner_kernel
 @no_type_check
 def follow_rays(
     boxes,
@@ -270,13 +273,21 @@ def follow_rays(
     metal,
     max_bounces,
     seed,
+    stack,
+    near,
+    field,
+    axes,
+    vectors,
     position,
     amplitude,
     order,
     normal,
     cos_incidence,
 ):
-    """Follow the rays of some rows; fills the output arrays and returns the number of hits."""
+    """Follow the rays of some rows; fills the output arrays and returns the number of hits.
+
+    ``stack``, ``near``, ``field``, ``axes`` and ``vectors`` are work space.
+    """
     start_a, start_v, spacing, wavelength, offset, prune = settings[:6]
     ground_roughness, roughness, slope, diffuse, diffuse_cross = settings[6:]
     u, a, v = frame[0], frame[1], frame[2]
@@ -285,10 +296,8 @@ def follow_rays(
     unit = 2.0 * math.sqrt(math.pi) / wavelength * tube
     incoherent = slope > 0.0 or diffuse > 0.0
     infinite = np.float32(1e9)
-    stack, near = np.empty(STACK_SIZE, dtype=np.int32), np.empty(STACK_SIZE + LANES, dtype=np.float32)
-    field, axes = np.empty((2, 3), dtype=np.complex128), np.empty((2, 3))
-    k, n, p = np.empty(3), np.empty(3), np.empty(3)
-    below = np.array([u[0], u[1], -u[2]])
+    k, n, p, below = vectors[0], vectors[1], vectors[2], vectors[3]
+    below[0], below[1], below[2] = u[0], u[1], -u[2]
     count = 0
     for row in range(first_row, last_row):
         for column in range(direct.shape[1]):
@@ -344,11 +353,11 @@ def follow_rays(
                         phase = wavenumber * roughness * (cu - c)
                         loss = math.exp(-0.5 * phase * phase)
                         hh, hv, vh, vv = hh * loss, hv * loss, vh * loss, vv * loss
-                    strength = max(abs(hh), abs(hv), abs(vh), abs(vv))
+                    strength = max(_square(hh), _square(hv), _square(vh), _square(vv))
                     extra = 0.0
                     if incoherent and way == 0 and first_target:
                         extra = _incoherent(k, n, c, cu, direction, wavenumber, roughness, slope, diffuse, tube)
-                    if strength < prune and extra == 0.0:
+                    if strength < prune * prune and extra == 0.0:
                         continue
                     # --- is the way free?
                     if bounce + way > 1 and not _free(
@@ -358,8 +367,7 @@ def follow_rays(
                     # --- record it
                     r = 0.5 * (path - _dot(direction, p))
                     turns = 2.0 * r / wavelength
-                    angle = -2.0 * math.pi * (turns - math.floor(turns))
-                    phasor = unit * complex(math.cos(angle), math.sin(angle))
+                    phasor = unit * turn(-turns)
                     hh, hv, vh, vv = hh * phasor, hv * phasor, vh * phasor, vv * phasor
                     if extra > 0.0:
                         arriving_h, arriving_v = extra * _length(field[0]), extra * _length(field[1])
@@ -407,7 +415,7 @@ def follow_rays(
                     if face < 0:
                         break
                     _reflect_at_metal(field, axes, k, n, c)
-                    _damp(field, coherent_loss(wavenumber, roughness, c))
+                    _damp(field, wavenumber, roughness, c)
                     p[0], p[1], p[2] = gx, gy, 0.0
                     path += down
                     _reflect_at_ground(field, axes, k, permittivity, metal, wavenumber, ground_roughness)
@@ -419,7 +427,7 @@ def follow_rays(
                     break
                 else:
                     _reflect_at_metal(field, axes, k, n, c)
-                    _damp(field, coherent_loss(wavenumber, roughness, c))
+                    _damp(field, wavenumber, roughness, c)
                     bounce += 1
                 p[0], p[1], p[2] = p[0] + step * k[0], p[1] + step * k[1], p[2] + step * k[2]
                 path += step
@@ -427,7 +435,7 @@ def follow_rays(
     return count
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
 def _distance(planes, face, p, dx, dy, dz):
     """Float64 distance from p along a direction to a face's plane; -1 where the ray is parallel to it."""
@@ -437,10 +445,11 @@ def _distance(planes, face, p, dx, dy, dz):
     return (planes[face, 3] - (planes[face, 0] * p[0] + planes[face, 1] * p[1] + planes[face, 2] * p[2])) / slope
 
 
-@njit(cache=True, nogil=True)
+@inner_kernel
 @no_type_check
-def _damp(field, factor):
-    if factor < 1.0:
+def _damp(field, wavenumber, roughness, c):
+    if roughness > 0.0:
+        factor = coherent_loss(wavenumber, roughness, c)
         for t in range(2):
             for i in range(3):
                 field[t, i] *= factor
