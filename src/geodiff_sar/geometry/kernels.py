@@ -7,5 +7,5 @@ work space comes from the caller.
 
 from numba import njit
 
-inner_kernel = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+inner_kernel = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)  # pyright: ignore[reportCallIssue]
 """Place ``@no_type_check`` under it: the tests' type checker would otherwise wrap the function before numba sees it."""
