@@ -34,7 +34,7 @@ from geodiff_sar.geometry.visibility import visibility
 TARGET = "Kodiak 100"
 POSES = [Pose(30.0 * k, 30.0) for k in range(12)]
 PEAK = f"""
-import resource
+from pathlib import Path
 from geodiff_sar.core.types import Pose
 from geodiff_sar.geometry.prior import PriorTracer
 from geodiff_sar.geometry.radar import load_radar
@@ -42,7 +42,8 @@ from geodiff_sar.geometry.targets import build_target
 case = PriorTracer(build_target({TARGET!r}), load_radar("uav-ku", ["rows=256", "columns=256"]))
 for azimuth in (0.0, 30.0, 60.0, 90.0):
     case.products(Pose(azimuth, 30.0), ["HH"])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(float(line.split()[1]) / 2**20)
 """
 
 

@@ -165,7 +165,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="fusion, optimizers, solvers, schedules, layouts, bases, targets, radars, engines or options"
+            help="fusion, optimizers, solvers, schedules, layouts, bases, targets, radars, engines, options or tracing"
         ),
     ],
 ) -> None:

@@ -52,29 +52,25 @@ def cast(boxes, children, triangles, order, ox, oy, oz, dx, dy, dz, limit, any_h
     iy = one / dy if dy != zero else huge
     iz = one / dz if dz != zero else huge
     best, found = limit, -1
-    depth, node = 0, 0
+    depth, code = 0, 0
     while True:
-        mask = hit_boxes(boxes, node, ox, oy, oz, ix, iy, iz, best, near)
-        bottom = depth
-        while mask != 0:
-            lane = _LOWEST[mask]
-            mask &= mask - 1
-            distance = near[lane]
-            place = depth
-            while place > bottom and near[LANES + place - 1] < distance:  # the nearest child comes on top
-                stack[place], near[LANES + place] = stack[place - 1], near[LANES + place - 1]
-                place -= 1
-            stack[place], near[LANES + place] = children[node, lane], distance
-            depth += 1
-        node = -1
-        while depth > 0:
-            depth -= 1
-            if near[LANES + depth] >= best:
+        if code >= 0:
+            mask = hit_boxes(boxes, code, ox, oy, oz, ix, iy, iz, best, near)
+            if mask != 0 and mask & (mask - 1) == 0:  # one child: straight on
+                code = children[code, _LOWEST[mask]]
                 continue
-            code = stack[depth]
-            if code >= 0:
-                node = code
-                break
+            bottom = depth
+            while mask != 0:
+                lane = _LOWEST[mask]
+                mask &= mask - 1
+                distance = near[lane]
+                place = depth
+                while place > bottom and near[LANES + place - 1] < distance:  # the nearest child comes on top
+                    stack[place], near[LANES + place] = stack[place - 1], near[LANES + place - 1]
+                    place -= 1
+                stack[place], near[LANES + place] = children[code, lane], distance
+                depth += 1
+        else:
             block = -code - 1
             mask = hit_triangles(triangles, block, ox, oy, oz, dx, dy, dz, best, near)
             while mask != 0:
@@ -83,9 +79,13 @@ def cast(boxes, children, triangles, order, ox, oy, oz, dx, dy, dz, limit, any_h
                 if near[lane] < best:
                     best, found = near[lane], block * LANES + lane
             if any_hit and found >= 0:
-                return order[found], best
-        if node < 0:
+                break
+        while depth > 0 and near[LANES + depth - 1] >= best:
+            depth -= 1
+        if depth == 0:
             break
+        depth -= 1
+        code = stack[depth]
     return (order[found] if found >= 0 else -1), best
 
 

@@ -43,31 +43,36 @@ def background(
         lit: share of each pixel's ground that is seen.
         cos_depression: of the depression angle.
         polarisations: which ones, in the order of the result.
-        rng: numbers are drawn for all polarisations whatever is asked for, so a chip does not depend on its neighbours.
+        rng: every part has its own stream of numbers, so a chip does not depend on the other polarisations asked for.
         azimuth_deg: aspect of the target, which is parked along the slabs.
     """
-    shape = lit.shape
+    names = ("texture", "joints", "HH", "VV", "cross", *(f"noise {name}" for name in ("HH", "HV", "VH", "VV")))
+    streams = dict(zip(names, rng.spawn(len(names)), strict=True))
     area = radar.pixel_range_m * radar.pixel_cross_range_m / cos_depression
     reflectivity = 10 ** (radar.sigma0_db / 10) * area * lit
+    level = np.sqrt(reflectivity, dtype=np.float32)
+    root = level
     if radar.texture_shape is not None:
-        reflectivity = reflectivity * gamma_texture(radar, cos_depression, rng)
-    root = np.sqrt(reflectivity, dtype=np.float32)
+        root = np.sqrt(reflectivity * gamma_texture(radar, cos_depression, streams["texture"]), dtype=np.float32)
     cross = np.float32(10 ** (radar.cross_polar_db / 20))
-    co_h, co_v, cross_speckle = (_complex_normal(rng, shape) for _ in range(3))
-    speckle = {"HH": (co_h, 1), "VV": (co_v, 1), "HV": (cross_speckle, cross), "VH": (cross_speckle, cross)}
-    noise = {name: _complex_normal(rng, shape) for name in speckle}
-    clutter = {name: field * (gain * root) for name, (field, gain) in speckle.items()}
+    sources = {"HH": ("HH", 1), "VV": ("VV", 1), "HV": ("cross", cross), "VH": ("cross", cross)}
+    wanted = dict.fromkeys([*polarisations, *(() if radar.cross_talk_db is None else ("HH", "VV"))])
+    speckle = {name: _complex_normal(streams[name], lit.shape) for name in {sources[name][0] for name in wanted}}
+    clutter = {name: speckle[sources[name][0]] * (sources[name][1] * root) for name in wanted}
     if _joints_show(radar, azimuth_deg):
-        level = np.sqrt(10 ** (radar.sigma0_db / 10) * area * lit, dtype=np.float32)
-        lines = _joint_lines(radar, cos_depression, rng) * level
+        lines = _joint_lines(radar, cos_depression, streams["joints"]) * level
         for name, gain_db in (("HH", radar.joint_db), ("VV", radar.joint_db + radar.joint_vv_db)):
-            clutter[name] = clutter[name] + np.float32(10 ** (gain_db / 20)) * lines
+            if name in clutter:
+                clutter[name] = clutter[name] + np.float32(10 ** (gain_db / 20)) * lines
     if radar.cross_talk_db is not None:
         cross_talk = leaked(clutter["HH"], clutter["VV"], radar)
         clutter = {name: field + cross_talk if name in ("HV", "VH") else field for name, field in clutter.items()}
     system = focuser(radar)
-    noise_root = {name: np.float32(np.sqrt(10 ** (radar.noise_db(name) / 10) * area)) for name in noise}
-    planes = [system.filtered(clutter[name] + noise[name] * noise_root[name]) for name in polarisations]
+    planes = []
+    for name in polarisations:
+        noise_root = np.float32(np.sqrt(10 ** (radar.noise_db(name) / 10) * area))
+        noise = _complex_normal(streams[f"noise {name}"], lit.shape) * noise_root
+        planes.append(system.filtered(clutter[name] + noise))
     return np.stack(planes).astype(np.complex64)
 
 

@@ -186,6 +186,8 @@ def _nearest(position, chosen, count):
         c = chosen[k]
         for i in range(len(position)):
             x = position[i, 0] - position[c, 0]
+            if x * x >= square[k, count - 1]:
+                continue
             y = position[i, 1] - position[c, 1]
             z = position[i, 2] - position[c, 2]
             d = x * x + y * y + z * z

@@ -1,9 +1,11 @@
 """What a trace returns: one row for every scattering event that the radar receives."""
 
 from dataclasses import dataclass, fields
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Complex64, Float32, Int8
+from numba import njit
 
 POLARISATION_COLUMN = {"HH": 0, "HV": 1, "VH": 2, "VV": 3}
 """Column of the amplitudes; the first letter is transmitted, the second received."""
@@ -41,12 +43,22 @@ class Hits:
         Physical optics with several reflections is not exactly reciprocal (they differ by 1 to 3 dB on cavities), nature is.
         """
         amplitude = self.amplitude.copy()
-        amplitude[:, 1:3] = amplitude[:, 1:3].mean(axis=1, keepdims=True)
+        average_cross_polar(amplitude)
         return Hits(self.position, amplitude, self.order, self.normal, self.cos_incidence)
 
     def total(self) -> np.ndarray:
         """(4,) coherent sum, complex128; its squared magnitude is the radar cross-section in m^2."""
         return self.amplitude.astype(np.complex128).sum(axis=0)
+
+
+@njit(cache=True, nogil=True)
+@no_type_check
+def average_cross_polar(amplitude):
+    """Replace HV and VH, columns 1 and 2, by their mean, in place."""
+    for i in range(len(amplitude)):
+        mean = np.complex64(0.5) * (amplitude[i, 1] + amplitude[i, 2])
+        amplitude[i, 1] = mean
+        amplitude[i, 2] = mean
 
 
 def empty_hits(room: int) -> Hits:

@@ -90,7 +90,9 @@ class Focuser:
 
     def _focus(self, fine: Complex64[np.ndarray, "finerow finecolumn"]) -> Complex64[np.ndarray, "row column"]:
         kept, weight = self._range
-        half = np.fft.fft(fine, axis=1)[:, kept] * weight[None]
+        half = np.zeros((len(fine), len(kept)), dtype=np.complex64)
+        filled = np.flatnonzero(fine.any(axis=1))  # the target fills few of the rows
+        half[filled] = np.fft.fft(fine[filled], axis=1)[:, kept] * weight[None]
         kept, weight = self._cross
         spectrum = np.fft.fft(half, axis=0)[kept] * weight[:, None]
         return np.fft.ifft2(spectrum).astype(np.complex64)

@@ -61,8 +61,7 @@ def drop_parts(mesh: TriangleMesh, patterns: Sequence[str]) -> tuple[TriangleMes
         patterns: names.
 
     Raises:
-        OptionError: a pattern that matches no part.
-        DataError: no part is left.
+        OptionError: a pattern that matches no part, or no part is left.
     """
     if not patterns:
         return mesh, []
@@ -83,6 +82,8 @@ def drop_parts(mesh: TriangleMesh, patterns: Sequence[str]) -> tuple[TriangleMes
         gone |= chosen
     counts = np.bincount(mesh.part_of_face[gone], minlength=len(mesh.parts))
     names = [f"{part} ({count:,})" for part, count in zip(mesh.parts, counts, strict=True) if count]
+    if gone.all():
+        raise OptionError("--drop", ", ".join(patterns), "at least one part stays", "drop fewer parts")
     kept = mesh.with_faces(~gone)
     left, number = np.unique(kept.part_of_face, return_inverse=True)
     kept = replace(kept, part_of_face=number.reshape(-1), parts=tuple(mesh.parts[index] for index in left))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Complex64, UInt8
@@ -19,7 +19,7 @@ from geodiff_sar.geometry.descriptors import encode_cloud
 from geodiff_sar.geometry.details import DetailOptions, Details
 from geodiff_sar.geometry.engines import ENGINES, Scene, TraceRequest
 from geodiff_sar.geometry.grey import GreyOptions, background_gain, to_grey
-from geodiff_sar.geometry.hits import POLARISATION_COLUMN, Hits, join
+from geodiff_sar.geometry.hits import POLARISATION_COLUMN, Hits, average_cross_polar, join
 from geodiff_sar.geometry.imaging import focuser
 from geodiff_sar.geometry.look import Look, look_from
 from geodiff_sar.geometry.maps import MAP_NAMES, prior_maps
@@ -34,6 +34,8 @@ ENGINE_VERSION = "1"
 
 class PriorOptions(Options):
     """Everything between the mesh and the products, apart from pose and radar."""
+
+    remedy: ClassVar[str] = "correct these keys; `geodiff-sar list tracing` prints all of them, there under prior."
 
     engine: str = Field(default="fused", description="fused, or embree for meshes of a million triangles")
     trace: TraceOptions = TraceOptions()
@@ -110,7 +112,8 @@ class PriorTracer:
         hits = self._engine.trace(request, threads)
         if self._details is not None:
             hits = join([hits, self._details.hits(request)])
-        return with_cross_talk(hits.reciprocal(), self.radar)
+        average_cross_polar(hits.amplitude)  # nobody else holds these hits yet
+        return with_cross_talk(hits, self.radar)
 
     def products(self, pose: Pose, polarisations: list[str], seed: int = 0, threads: int = 1) -> PoseProducts:
         """All products of a pose; the same arguments give the same bits.
@@ -134,10 +137,11 @@ class PriorTracer:
         look = look_from(pose)
         ground = self.options.trace.ground.enabled
         hits = self.hits(look, threads)
-        outside = self._outside(hits, pose)
+        self._require_hits(hits, pose)
         images = focuser(self.radar).image(hits, [POLARISATION_COLUMN[name] for name in names])
         seen = visibility(self.scene.vertices, self.scene.faces, look, self.radar, ground)
         cloud = point_cloud(hits, self.options.cloud)
+        outside = self._outside(cloud)
         target = dict(zip(names, images, strict=True))
         priors = {name: self._prior(name, pose, hits, target[name], seen, cloud) for name in names}
         for seed in seeds:
@@ -167,8 +171,7 @@ class PriorTracer:
         grey, remap = to_grey(np.abs(image), gain, self.options.grey)
         return ChipProduct(image, grey, remap, prior)
 
-    def _outside(self, hits: Hits, pose: Pose) -> float:
-        radar = self.radar
+    def _require_hits(self, hits: Hits, pose: Pose) -> None:
         if len(hits) == 0:
             raise DataError(
                 self.mesh.name,
@@ -176,8 +179,11 @@ class PriorTracer:
                 "at least one reflection towards the radar",
                 "check the mesh's axes and units, or raise the number of bounces",
             )
-        power = (np.abs(hits.amplitude) ** 2).sum(axis=1)
-        row = hits.position[:, 1] / radar.pixel_cross_range_m + radar.rows // 2
-        column = hits.position[:, 0] / radar.pixel_range_m + radar.columns // 2
+
+    def _outside(self, cloud: SarPointCloud) -> float:
+        """Share of the power that falls beyond the chip."""
+        radar, power = self.radar, cloud.power.sum(axis=1, dtype=np.float64)
+        row = cloud.position[:, 1] / radar.pixel_cross_range_m + radar.rows // 2
+        column = cloud.position[:, 0] / radar.pixel_range_m + radar.columns // 2
         inside = (row >= 0) & (row <= radar.rows - 1) & (column >= 0) & (column <= radar.columns - 1)
         return float(1 - power[inside].sum() / power.sum())

@@ -36,14 +36,14 @@ class RadarOptions(Options):
     band: str = Field(default="Ku", pattern=r"^\w{1,8}$", description="name of the band in captions")
     resolution_name: str = Field(default="High", pattern="^(High|Low)$", description="High or Low, in captions")
     center_frequency_hz: float = Field(default=15.2e9, ge=1e8, le=3e11, description="carrier frequency, Hz")
-    bandwidth_hz: float = Field(default=0.82e9, gt=0, description="bandwidth, Hz; slant-range resolution is c / (2 B)")
+    bandwidth_hz: float = Field(default=1.08e9, gt=0, description="bandwidth, Hz; slant-range resolution is c / (2 B)")
     azimuth_aperture_deg: float = Field(
         default=5.88, gt=0, le=30, description="aperture; cross-range resolution is lambda / (4 sin(aperture / 2))"
     )
     rows: int = Field(default=282, ge=8, le=8192, description="pixels in cross-range")
     columns: int = Field(default=194, ge=8, le=8192, description="pixels in slant range")
     pixel_cross_range_m: float = Field(default=0.080, gt=0, description="m, at most the resolution")
-    pixel_range_m: float = Field(default=0.155, gt=0, description="m of slant range, at most the resolution")
+    pixel_range_m: float = Field(default=0.117, gt=0, description="m of slant range, at most the resolution")
     sidelobe_db: float = Field(default=35.0, ge=20, le=80, description="Taylor window: sidelobes below the peak, dB")
     taylor_nbar: int = Field(default=5, ge=2, le=20, description="Taylor window: sidelobes of equal height")
     sigma0_db: float = Field(
@@ -158,7 +158,7 @@ class RadarOptions(Options):
 
 
 PRESETS = {
-    # cross-range pixel: wing lines of the ten published chips against the aircraft's spans; range pixel: see docs/method.md
+    # cross-range pixel: wing lines of the ten published chips against the aircraft's spans; range pixel: docs/real_chips.md
     "uav-ku": RadarOptions(),
     # 0.591 GHz gives c / 2B = 0.2536 m; the Taylor window widens it to the stated 0.30 m
     "mstar-x": RadarOptions(

@@ -10,7 +10,7 @@ from geodiff_sar.core.registry import Registry
 
 
 def listing(what: str) -> str:
-    """Names of one kind with a line about each; ``options`` lists every key of a training configuration."""
+    """Names of one kind with a line about each; ``options`` and ``tracing`` list every key of a configuration."""
     kinds = {
         "fusion": _fusion,
         "optimizers": _optimizers,
@@ -22,6 +22,7 @@ def listing(what: str) -> str:
         "radars": _radars,
         "engines": _engines,
         "options": _options,
+        "tracing": _tracing,
     }
     if what not in kinds:
         raise OptionError("list", repr(what), f"one of {', '.join(kinds)}", "choose one of these")
@@ -103,6 +104,12 @@ def _engines() -> str:
     from geodiff_sar.geometry.engines import ENGINES
 
     return _described(ENGINES)
+
+
+def _tracing() -> str:
+    from geodiff_sar.workflows.tracing import TraceConfig
+
+    return "\n".join(_keys(TraceConfig, ""))
 
 
 def _options() -> str:

@@ -13,13 +13,14 @@ from torch import nn
 from geodiff_sar.core.config import Options, write_toml
 from geodiff_sar.core.console import progress_bar, say
 from geodiff_sar.core.errors import DataError, Interrupted, OptionError
-from geodiff_sar.core.files import atomic_directory, read_json, sha256_bytes, sha256_json, write_json
+from geodiff_sar.core.files import atomic_directory, atomic_path, read_json, sha256_bytes, sha256_json, write_json
 from geodiff_sar.data.buckets import fit_to_bucket
 from geodiff_sar.data.cache import TensorCache
-from geodiff_sar.data.caption import Caption
+from geodiff_sar.data.caption import Caption, parse_caption
 from geodiff_sar.data.image import load_chip
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.simulated import random_chips
+from geodiff_sar.geometry.prior import ENGINE_VERSION
 from geodiff_sar.model.base import MODEL_INDEX, SETTINGS_FILE, BaseSettings, quiet_libraries
 from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.vae import VaeCodec
@@ -47,8 +48,10 @@ def pretrain(options: PretrainOptions) -> Path:
     quiet_libraries()
     folder = Path(options.output_dir)
     work = folder / "work"
+    _check_sizes(options)
+    _claim(folder, options)
     chips, captions, ids = _load_chips(options)
-    _claim(folder, options, sha256_json([str(c) for c in captions]) + sha256_bytes(*(c.tobytes() for c in chips)))
+    _claim_data(folder, captions, chips)
     text = _train_text(options, work, captions)
     codec = _train_vae(options, work, chips, ids)
     data = _encode(work, chips, [str(caption) for caption in captions], ids, text, codec)
@@ -63,28 +66,42 @@ def pretrain(options: PretrainOptions) -> Path:
     return folder
 
 
-def _claim(folder: Path, options: Options, data: str) -> None:
-    """The folder belongs to one configuration and one data set; anything else that is in it is left alone."""
+def _claim(folder: Path, options: Options) -> None:
+    """The folder belongs to one configuration; anything else that is in it is left alone."""
     work = folder / "work"
-    mark, claim = work / "configuration.json", {"sha256": sha256_json(options.model_dump(mode="json")), "data": data}
-    if not mark.is_file() and folder.is_dir() and any(folder.iterdir()):
+    mark, digest = work / "configuration.json", sha256_json(options.model_dump(mode="json"))
+    if mark.is_file():
+        if read_json(mark)["sha256"] != digest:
+            raise _others(work, "configuration")
+        return
+    if folder.is_dir() and any(folder.iterdir()):
         raise OptionError(
             "output_dir", f"{folder} exists and holds no pre-training run", "a new folder", "choose another output_dir"
         )
-    before = read_json(mark) if mark.is_file() else claim
-    if before != claim:
-        what = "configuration" if before["sha256"] != claim["sha256"] else "data set"
-        raise DataError(
-            work,
-            f"holds the checkpoints of another {what}",
-            "a pre-training run keeps its configuration and its chips",
-            "restore them, or choose another output_dir",
-        )
-    write_json(mark, claim)
+    write_json(mark, {"sha256": digest, "data": None})
     write_toml(work / "config.toml", options)
 
 
-def _load_chips(options: PretrainOptions) -> tuple[list[np.ndarray], list[Caption], list[str]]:
+def _claim_data(folder: Path, captions: list[Caption], chips: list[np.ndarray]) -> None:
+    """The folder belongs to one data set, too."""
+    mark = folder / "work" / "configuration.json"
+    claim = read_json(mark)
+    data = sha256_json([str(c) for c in captions]) + sha256_bytes(*(c.tobytes() for c in chips))
+    if claim["data"] not in (None, data):
+        raise _others(folder / "work", "data set")
+    write_json(mark, {**claim, "data": data})
+
+
+def _others(work: Path, what: str) -> DataError:
+    return DataError(
+        work,
+        f"holds the checkpoints of another {what}",
+        "a pre-training run keeps its configuration and its chips",
+        "restore them, or choose another output_dir",
+    )
+
+
+def _check_sizes(options: PretrainOptions) -> None:
     width, height = options.resolution
     grain = 2 ** (len(options.vae.block_out_channels) - 1) * options.transformer.patch_size
     if width % grain or height % grain:
@@ -93,19 +110,37 @@ def _load_chips(options: PretrainOptions) -> tuple[list[np.ndarray], list[Captio
         raise OptionError(
             "train_vae.crop", str(options.train_vae.crop), f"at most {min(width, height)}, the shorter side", "lower it"
         )
+
+
+def _load_chips(options: PretrainOptions) -> tuple[list[np.ndarray], list[Caption], list[str]]:
+    width, height = options.resolution
     if options.data_root is None:
-        simulated = options.simulated
-        say(f"simulating {simulated.count} chips")
-        amplitudes, captions = [], []
-        for chip in random_chips(simulated.count, simulated.seed, size=max(width, height)):
-            amplitudes.append(fit_to_bucket(chip.amplitude, width, height)[0])
-            captions.append(chip.caption)
+        made, captions = _simulated(options, max(width, height))
+        amplitudes = [fit_to_bucket(grey.astype(np.float32), width, height)[0] for grey in made]
         ids = [f"simulated-{number}" for number in range(len(captions))]
     else:
         samples = read_samples(Path(options.data_root), options.layout)
         amplitudes = [fit_to_bucket(load_chip(sample.image_path), width, height)[0] for sample in samples]
         captions, ids = [sample.caption for sample in samples], [sample.id for sample in samples]
     return [options.remap.to_model(amplitude) for amplitude in amplitudes], captions, ids
+
+
+def _simulated(options: PretrainOptions, size: int) -> tuple[np.ndarray, list[Caption]]:
+    """Grey levels (N, size, size) and captions; traced once and kept in the work folder, since it takes minutes."""
+    simulated, folder = options.simulated, Path(options.output_dir) / "work" / "chips"
+    mark = {"simulated": simulated.model_dump(mode="json"), "size": size, "engine": ENGINE_VERSION}
+    file, list_file = folder / "chips.npy", folder / "chips.json"
+    if file.is_file() and list_file.is_file() and (kept := read_json(list_file))["made_by"] == mark:
+        return np.load(file, allow_pickle=False), [parse_caption(text, str(list_file)) for text in kept["captions"]]
+    say(f"simulating {simulated.count} chips")
+    chips, captions = [], []
+    for chip in random_chips(simulated.count, simulated.seed, size=size):
+        chips.append(chip.amplitude.astype(np.uint8))
+        captions.append(chip.caption)
+    with atomic_path(file) as temporary:
+        np.save(temporary, np.stack(chips), allow_pickle=False)
+    write_json(list_file, {"made_by": mark, "captions": [str(caption) for caption in captions]})
+    return np.stack(chips), captions
 
 
 def _train_text(options: PretrainOptions, work: Path, captions: list[Caption]) -> TextEncoders:

@@ -5,6 +5,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, NonNegativeInt
@@ -44,6 +45,8 @@ class TargetOptions(Options):
 
 class TraceConfig(Options):
     """Everything ``geodiff-sar prior`` and ``geodiff-sar simulate`` read."""
+
+    remedy: ClassVar[str] = "correct these keys; `geodiff-sar list tracing` prints all of them"
 
     targets: tuple[TargetOptions, ...] = Field(default=(), description="what is traced")
     azimuths: str = Field(default="0:360:10", description="start:stop:step (stop excluded) or a,b,c; degrees")

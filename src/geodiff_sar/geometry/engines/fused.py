@@ -29,7 +29,7 @@ class FusedEngine:
     """One numba kernel per ray: fastest below a few hundred thousand triangles, and needs nothing beyond numba."""
 
     def __init__(self, scene: Scene):
-        self.scene = scene
+        self.scene, self.tree = scene, scene.bvh
 
     def trace(self, request: TraceRequest, threads: int = 1) -> Hits:
         """All hits of one pose; the same bits for any number of threads."""
@@ -57,7 +57,7 @@ class FusedEngine:
                 surface.diffuse_cross,
             ]
         )
-        tree = scene.bvh
+        tree = self.tree
         edges = np.linspace(0, grid.rows, min(STRIPS, grid.rows) + 1).astype(np.int64)
 
         active = ((first.direct >= 0) | (first.mirrored >= 0)).sum(axis=1)
@@ -295,6 +295,7 @@ def follow_rays(
     tube = spacing * spacing
     unit = 2.0 * math.sqrt(math.pi) / wavelength * tube
     incoherent = slope > 0.0 or diffuse > 0.0
+    share = spacing / wavelength
     infinite = np.float32(1e9)
     k, n, p, below = vectors[0], vectors[1], vectors[2], vectors[3]
     below[0], below[1], below[2] = u[0], u[1], -u[2]
@@ -345,10 +346,12 @@ def follow_rays(
                     if cu <= GRAZING:
                         continue
                     if bounce + way == 1:  # straight back: F is 1 for HH and VV
-                        hh = complex(_taper(axes, k, n, c, direction, spacing / wavelength))
+                        hh = complex(_taper(axes, k, n, c, direction, share))
                         hv, vh, vv = complex(0.0), complex(0.0), hh
+                    elif way == 0:  # what the radar sends and receives is real: half the work
+                        hh, hv, vh, vv = _scattered(field, axes, k, n, c, u, frame[1:3], share)
                     else:
-                        hh, hv, vh, vv = _scattered(field, axes, k, n, c, direction, receive[way], spacing / wavelength)
+                        hh, hv, vh, vv = _scattered(field, axes, k, n, c, below, receive[1], share)
                     if roughness > 0.0:
                         phase = wavenumber * roughness * (cu - c)
                         loss = math.exp(-0.5 * phase * phase)
