@@ -144,7 +144,7 @@ def test_drop_parts(tmp_path: Path):
     assert np.bincount(mesh.part_of_face).tolist() == [12, 12]
     with pytest.raises(OptionError, match="Hull, Prop_Disc, glass"):
         load(path, drop=("*wheel*",))
-    with pytest.raises(DataError):
+    with pytest.raises(OptionError, match="at least one part"):
         load(path, drop=("*",))
 
 
