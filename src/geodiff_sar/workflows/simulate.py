@@ -10,6 +10,7 @@ from geodiff_sar.core.config import write_toml
 from geodiff_sar.core.console import say, warn
 from geodiff_sar.core.files import atomic_write_text, sha256_json
 from geodiff_sar.core.work import run_jobs
+from geodiff_sar.data.caption import parse_caption
 from geodiff_sar.data.features import save_features
 from geodiff_sar.geometry.prior import ENGINE_VERSION, PriorTracer
 from geodiff_sar.sampling.recipe import write_chip
@@ -130,5 +131,9 @@ def _rows(plan: Plan, view: View) -> list[dict[str, object]]:
 def _write_sheet(request: SimulateRequest, rows: list[dict[str, object]]) -> None:
     chosen = [rows[k] for k in np.unique(np.linspace(0, len(rows) - 1, min(SHEET_CHIPS, len(rows))).astype(int))]
     pictures = [thumbnail(request.out / str(row["file_name"])) for row in chosen]
-    labels = [str(row["text"]).removeprefix("SAR image,")[:28] for row in chosen]
+    captions = [parse_caption(str(row["text"])) for row in chosen]
+    labels = [
+        f"{c.polarisation} {c.azimuth_deg:g}/{row['depression']:g} {c.target}"[: picture.shape[1] // 6]
+        for c, row, picture in zip(captions, chosen, pictures, strict=True)
+    ]
     contact_sheet(request.out / "contact_sheet.png", pictures, labels, 6 if len(pictures) > 6 else None)

@@ -60,7 +60,7 @@ class FusedEngine:
         tree = self.tree
         edges = np.linspace(0, grid.rows, min(STRIPS, grid.rows) + 1).astype(np.int64)
 
-        active = ((first.direct >= 0) | (first.mirrored >= 0)).sum(axis=1)
+        active = np.count_nonzero(np.maximum(first.direct, first.mirrored) >= 0, axis=1)
         bound = np.concatenate([[0], np.cumsum(active)])[edges] * (2 * options.max_bounces)
         out = empty_hits(int(bound[-1]))
         frame = np.stack([look.toward, look.across, look.above])
@@ -346,7 +346,7 @@ def follow_rays(
                     if cu <= GRAZING:
                         continue
                     if bounce + way == 1:  # straight back: F is 1 for HH and VV
-                        hh = complex(_taper(axes, k, n, c, direction, share))
+                        hh = complex(_sinc(2.0 * share * _dot(a, n) / c) * _sinc(2.0 * share * _dot(v, n) / c))
                         hv, vh, vv = complex(0.0), complex(0.0), hh
                     elif way == 0:  # what the radar sends and receives is real: half the work
                         hh, hv, vh, vv = _scattered(field, axes, k, n, c, u, frame[1:3], share)
