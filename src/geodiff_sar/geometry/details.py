@@ -13,6 +13,7 @@ from geodiff_sar.core.config import Options
 from geodiff_sar.geometry.bvh import cast_rays
 from geodiff_sar.geometry.engines.base import Scene, TraceRequest
 from geodiff_sar.geometry.hits import Hits
+from geodiff_sar.geometry.look import slant_and_cross_range
 
 ODD_SHARE = 0.6
 
@@ -72,7 +73,7 @@ class Details:
 
     def hits(self, request: TraceRequest) -> Hits:
         """Scatterers that the radar sees at this pose, as hits of order 1."""
-        u, a = request.look.toward, request.look.across
+        u = request.look.toward
         cosine = self.normal @ u
         side = np.where(cosine < 0, -1.0, 1.0)  # facets are seen from both sides, as in the engines
         start = self.position + 5 * self.scene.offset_m * side[:, None] * self.normal
@@ -81,10 +82,10 @@ class Details:
         if request.options.ground.enabled:
             seen &= self.position[:, 2] > 0
         position, cosine = self.position[seen], np.abs(cosine[seen])
-        slant = -position @ u
+        slant, cross = slant_and_cross_range(position, request.look)
         phasor = cosine**self.lobe * np.exp(-4j * np.pi * slant / request.wavelength_m)
         return Hits(
-            np.column_stack([slant, position @ a, position[:, 2]]).astype(np.float32),
+            np.column_stack([slant, cross, position[:, 2]]).astype(np.float32),
             (self.matrix[seen] * phasor[:, None]).astype(np.complex64),
             np.ones(len(slant), dtype=np.int8),
             (self.normal * side[:, None])[seen].astype(np.float32),

@@ -1,6 +1,5 @@
 """The radar and the pixel grid of its chips: presets, checks, derived resolutions."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -224,11 +223,6 @@ def require_polarisation(name: str, option: str = "polarisation") -> str:
     if name not in POLARISATIONS:
         raise OptionError(option, repr(name), f"one of {', '.join(POLARISATIONS)}", "choose one of these")
     return name
-
-
-def with_polarisation(params: RadarParams, polarisation: str) -> RadarParams:
-    """The same radar in another polarisation."""
-    return replace(params, polarisation=require_polarisation(polarisation))
 
 
 def pixel_coordinates(radar: RadarOptions) -> tuple[np.ndarray, np.ndarray]:
