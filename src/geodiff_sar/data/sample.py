@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import Caption, has_separators
+from geodiff_sar.data.pixels import UNKNOWN_GRID, UNSPECIFIED, ChipGrid, PixelRemap
+
+Origin = Literal["measured", "simulated", "generated"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,12 @@ class Sample:
         pose: azimuth of the caption or of the table, with the depression where it is known; None without azimuth.
         prior_path: point features, or None when none were found.
         repeats: how often one epoch shows it.
+        remap: how the file's values follow from amplitude.
+        grid: how its pixels lie.
+        mask_path: picture of target, shadow and clutter (see ``data.chip_set.load_mask``), or None.
+        serial: which specimen of the target, where it is known.
+        sensor_azimuth_deg: direction from the target to the sensor against north, where it is known; never the aspect.
+        origin: measured, simulated or generated, where it is known.
     """
 
     id: str
@@ -28,6 +38,12 @@ class Sample:
     pose: Pose | None
     prior_path: Path | None
     repeats: int = 1
+    remap: PixelRemap = UNSPECIFIED
+    grid: ChipGrid = UNKNOWN_GRID
+    mask_path: Path | None = None
+    serial: str | None = None
+    sensor_azimuth_deg: float | None = None
+    origin: Origin | None = None
 
     @property
     def training_text(self) -> str:

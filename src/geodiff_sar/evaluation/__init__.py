@@ -1,0 +1,1 @@
+"""Judging generated chips against real ones, and the classifiers that prove their use."""
