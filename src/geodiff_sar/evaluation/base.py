@@ -31,6 +31,7 @@ class Score:
         group: "all", or one part of the chips, such as "target: T72" or "azimuth: 0-30".
         note: what the reader must know of this very number.
         headline: whether it stands in the first table of the report.
+        sees: controls that this number claims to tell from real chips, where they are not those of its metric.
     """
 
     quantity: str
@@ -43,6 +44,7 @@ class Score:
     group: str = "all"
     note: str = ""
     headline: bool = False
+    sees: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,183 @@
+"""Judge generated chips against real ones: instruments, controls, metrics, report."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from geodiff_sar import __version__
+from geodiff_sar.core.files import atomic_write_text, make_folder, require_writable
+from geodiff_sar.data.chip_set import ChipSet, read_chip_set
+from geodiff_sar.data.readers import read_samples
+from geodiff_sar.data.split_file import parse_split
+from geodiff_sar.evaluation.azimuth_network import train_azimuth_estimator
+from geodiff_sar.evaluation.base import AzimuthEstimator, FeatureSpace
+from geodiff_sar.evaluation.common_remap import common_remap
+from geodiff_sar.evaluation.controls import control_rows
+from geodiff_sar.evaluation.judge import Judge, Row
+from geodiff_sar.evaluation.matching import on_grid_of, require_comparable, with_known_azimuths
+from geodiff_sar.evaluation.metrics import METRICS
+from geodiff_sar.evaluation.overlap import require_apart
+from geodiff_sar.evaluation.parts import Parts, deal
+from geodiff_sar.evaluation.ranking import rank
+from geodiff_sar.evaluation.report.page import to_html
+from geodiff_sar.evaluation.results import Evaluation, write_numbers
+from geodiff_sar.evaluation.spaces import SpaceOptions, make_space
+from geodiff_sar.workflows.evaluate_options import EvaluateRequest
+
+FEW = 50
+"""Fewer chips than this in a part: the report warns that intervals are wide."""
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What was read.
+
+    Attributes:
+        real: all real chips.
+        judged: those of them that generated chips are compared with; the others trained the generator.
+        generated: chips to judge.
+        training: real chips that the generator was trained on.
+        split: what the report says of the split.
+    """
+
+    real: ChipSet
+    judged: Bool[np.ndarray, " chip"]
+    generated: ChipSet
+    training: ChipSet
+    split: dict[str, Any] | None
+
+
+def evaluate(request: EvaluateRequest) -> str:
+    """Write ``report.html``, ``metrics.json`` and ``metrics.csv``; returns the lines to print.
+
+    Started again after an interruption it goes on: networks, features and numbers are kept in the cache.
+
+    Raises:
+        GeodiffError: sets that cannot be compared, overlapping parts, missing azimuths, unknown metrics.
+    """
+    names = request.metrics or tuple(METRICS.names())
+    for name in names:
+        METRICS.get(name)
+    if not request.azimuth:
+        names = tuple(name for name in names if METRICS.get(name).family != "azimuth")
+    require_writable(request.out)
+    sets = read_sets(request)
+    parts = deal(sets.real, sets.judged)
+    cache = make_folder(request.cache or request.out / "cache")
+    instruments = sets.real.take(parts.instruments, "the instruments' part of the real chips")
+    options = SpaceOptions(name=request.space, weights=request.space_weights)
+    space = make_space(options, instruments, cache, request.seed)
+    estimator = train_azimuth_estimator(instruments, cache=cache, seed=request.seed) if request.azimuth else None
+    rows = make_rows(sets, parts, request.seed)
+    judge = Judge(sets.real.take(parts.reference, "reference"), space, estimator, names, cache, request.seed)
+    results, features = judge.measure(rows)
+    facts = _facts(request, sets, parts, space, estimator)
+    warnings = _warnings(sets, parts)
+    evaluation = Evaluation(facts, warnings, rows, features, results, rank(results), space.name)
+    page = to_html(evaluation)
+    make_folder(request.out)
+    write_numbers(evaluation, request.out)
+    atomic_write_text(request.out / "report.html", page)
+    return f"report: {request.out / 'report.html'}\nnumbers: {request.out / 'metrics.json'}, metrics.csv"
+
+
+def read_sets(request: EvaluateRequest) -> Sets:
+    """Read, split, and check that everything can be compared."""
+    samples = read_samples(request.real, request.layout)
+    real = _read(request, samples, f"--real {request.real}")
+    generated = _read(
+        request, read_samples(request.generated, request.generated_layout), f"--generated {request.generated}"
+    )
+    judged, training, split = np.ones(len(real), dtype=bool), real, None
+    if request.split is not None:
+        plan = parse_split(request.split, samples)
+        test, train = set(plan.parts["test"]), set(plan.parts["train"])
+        judged = np.array([identity in test for identity in real.ids])
+        training = real.take(
+            [k for k, identity in enumerate(real.ids) if identity in train], "the training part of --real"
+        )
+        split = {"protocol": plan.protocol, "sha256": plan.sha256}
+    if request.train is not None:
+        training = _read(request, read_samples(request.train, request.layout), f"--train {request.train}")
+    for other in (generated, training):
+        require_comparable(real, other)
+    if request.azimuth:
+        for chips in (real, generated):
+            with_known_azimuths(chips)
+    if request.split is not None or request.train is not None:
+        require_apart(training, real.take(np.flatnonzero(judged), "the judged part of --real"))
+    return Sets(real, judged, on_grid_of(real, generated), training, split)
+
+
+def make_rows(sets: Sets, parts: Parts, seed: int) -> list[Row]:
+    """The generated chips, then every control that the real chips allow."""
+    judged = set(np.flatnonzero(sets.judged).tolist())
+    control = sets.real.take(parts.control, "control")
+    gallery = sets.real.take(sorted(judged), "real")
+    others = sets.real.take(sorted(judged - set(parts.control.tolist())), "real without the control part")
+    rows = [Row("generated", sets.generated, gallery, sets.training)]
+    return rows + [Row(name, chips, others, others) for name, chips in control_rows(control, seed)]
+
+
+def _read(request: EvaluateRequest, samples: list, name: str) -> ChipSet:
+    chips = read_chip_set(samples, name, request.crop)
+    return chips if request.common_remap is None else common_remap(chips, request.common_remap)
+
+
+def _warnings(sets: Sets, parts: Parts) -> list[str]:
+    found = []
+    counts = {"generated": len(sets.generated), "reference": len(parts.reference), "real half": len(parts.control)}
+    for name, count in counts.items():
+        if count < FEW:
+            found.append(
+                f"Only {count} chips in '{name}': intervals are wide, and FID, recall and coverage mean little."
+            )
+    if not sets.real.remap.invertible:
+        found.append(
+            f"The remap of the chips is {sets.real.remap}: values are taken as amplitude, so speckle, clutter and contrast"
+            " numbers describe the displayed values, not the radar's."
+        )
+    if sets.real.masks is None:
+        found.append("The real chips come without masks: target, shadow and clutter are estimated from the pixels.")
+    missing = sorted(set(sets.real.target) - set(sets.generated.target))
+    if missing:
+        found.append(f"No generated chip shows {', '.join(missing)}: distribution metrics count that as missing.")
+    return found
+
+
+def _facts(
+    request: EvaluateRequest, sets: Sets, parts: Parts, space: FeatureSpace, estimator: AzimuthEstimator | None
+) -> dict[str, Any]:
+    def of(chips: ChipSet, folder: Path | None) -> dict[str, Any]:
+        return {
+            "folder": str(folder),
+            "chips": len(chips),
+            "by_target": dict(sorted(Counter(chips.target).items())),
+            "sha256": chips.fingerprint,
+        }
+
+    height, width = sets.real.amplitude.shape[1:]
+    return {
+        "real": of(sets.real, request.real),
+        "generated": of(sets.generated, request.generated),
+        "training": of(sets.training, request.train or request.real),
+        "size": f"{width} x {height} pixels",
+        "remap": str(sets.real.remap),
+        "common_remap": request.common_remap,
+        "grid": sets.real.grid.model_dump(mode="json", exclude_none=True),
+        "split": sets.split,
+        "parts": {
+            "instruments": len(parts.instruments),
+            "reference": len(parts.reference),
+            "control": len(parts.control),
+            "judged": int(sets.judged.sum()),
+        },
+        "space": {"name": space.name, "fingerprint": space.fingerprint},
+        "azimuth_estimator": None if estimator is None else estimator.fingerprint,
+        "seed": request.seed,
+        "version": __version__,
+    }
