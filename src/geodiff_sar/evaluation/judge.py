@@ -126,7 +126,7 @@ def from_json(value: dict[str, Any]) -> Measurement:
         Score(
             **{
                 **entry,
-                "sees": entry["sees"] and tuple(entry["sees"]),
+                "sees": None if entry["sees"] is None else tuple(entry["sees"]),
                 "value": math.nan if entry["value"] is None else entry["value"],
             }
         )

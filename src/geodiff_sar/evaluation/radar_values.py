@@ -113,7 +113,7 @@ def distance_score(
     if len(first) == 0 or len(second) == 0:
         which = "candidate" if len(first) == 0 else "reference"
         note = join_notes(note, f"no chip of the {which} has a value")
-        return Score(quantity, float("nan"), unit, "lower", 0, note=note, headline=headline, sees=sees)
+        return Score(quantity, float("nan"), unit, "lower", 0, note=note, headline=headline, sees=())
     value, low, high = distance_between(first, second, seed)
     return Score(quantity, value, unit, "lower", len(first), low, high, note=note, headline=headline, sees=sees)
 

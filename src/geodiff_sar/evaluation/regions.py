@@ -11,12 +11,20 @@ from geodiff_sar.data.chip_set import CLUTTER, SHADOW, TARGET, ChipSet
 from geodiff_sar.evaluation.radar_values import amplitude_of
 from geodiff_sar.evaluation.remembered import Remembered, content_key
 
-SMOOTHING_PX = 1.5
-"""Standard deviation of the Gaussian that quietens speckle before thresholds."""
+BRIGHT_SMOOTHING_PX, DARK_SMOOTHING_PX = 1.5, 2.0
+"""Standard deviations of the Gaussians that quieten speckle before thresholds: little, to keep a target's outline; more for
+shadows, whose depth under the clutter is small against single-look speckle."""
 
 BRIGHT_DB, BRIGHT_DEVIATIONS = 5.0, 4.0
 DARK_DB, DARK_DEVIATIONS = -4.5, 3.0
 """A shadow at a fifth of the clutter, smoothed, crosses -4.5 dB at its very edge."""
+
+CEILING = 1.5
+"""Amplitude is held at so many medians of the ring before shadows are looked for, so that a bright target, smoothed, does not
+run into its shadow."""
+
+GAP_SHARE = 3.0 / 32.0
+"""Share of the smaller side that may lie between the bright part of a target and its shadow: roofs are faint."""
 
 LEAST_SHARE = 1.0 / 2000.0
 """Smaller components, as shares of a chip's pixels, are speckle."""
@@ -73,8 +81,8 @@ def segment(
 
     The level of clutter and its spread are the median and 1.4826 times the median absolute deviation of the outer ring, an
     eighth of the side wide. The target is the bright component (5 dB and 4 spreads above) with the most brightness near
-    the middle of the chip; the shadow is the largest dark component (4.5 dB and 3 spreads below) that touches the
-    target and, where range is known to grow along columns, reaches farther in range than the target's middle. Chips
+    the middle of the chip; the shadow is the largest dark component (4.5 dB and 3 spreads below) within 3/32 of the side
+    from the target that, where range is known to grow along columns, lies farther in range than the target's middle. Chips
     whose target is not in the middle half have none.
 
     Args:
@@ -84,17 +92,13 @@ def segment(
     Returns:
         Codes; a chip may have neither target nor shadow.
     """
-    smooth = ndimage.gaussian_filter(amplitude, (0.0, SMOOTHING_PX, SMOOTHING_PX), mode="nearest")
-    floor = 1e-4 * smooth.mean(axis=(1, 2), keepdims=True) + np.finfo(np.float32).tiny
-    level_db = 20.0 * np.log10(smooth + floor)
-    ring = _outer_ring(level_db.shape[1], level_db.shape[2])
-    outer = level_db[:, ring]
-    middle = np.median(outer, axis=1)[:, None, None]
-    spread = 1.4826 * np.median(np.abs(outer - middle[:, :, 0]), axis=1)[:, None, None]
-    excess = level_db - middle
-    bright = excess > np.maximum(BRIGHT_DB, BRIGHT_DEVIATIONS * spread)
-    dark = excess < np.minimum(DARK_DB, -DARK_DEVIATIONS * spread)
-    return np.stack([_codes(*chip, range_known) for chip in zip(excess, bright, dark, strict=True)])
+    ring = _outer_ring(amplitude.shape[1], amplitude.shape[2])
+    bright_db, spread = _over_clutter(amplitude, BRIGHT_SMOOTHING_PX, ring)
+    bright = bright_db > np.maximum(BRIGHT_DB, BRIGHT_DEVIATIONS * spread)
+    ceiling = CEILING * np.median(amplitude[:, ring], axis=1)[:, None, None]
+    dark_db, spread = _over_clutter(np.minimum(amplitude, ceiling), DARK_SMOOTHING_PX, ring)
+    dark = dark_db < np.minimum(DARK_DB, -DARK_DEVIATIONS * spread)
+    return np.stack([_codes(*chip, range_known) for chip in zip(bright_db, bright, dark, strict=True)])
 
 
 def fixed_clutter_region(chips: ChipSet) -> Bool[np.ndarray, "height width"]:
@@ -151,6 +155,17 @@ def _segmented(chips: ChipSet) -> UInt8[np.ndarray, "chip height width"]:
     return segment(amplitude_of(chips), chips.grid.range_direction is not None)
 
 
+def _over_clutter(amplitude: np.ndarray, smoothing: float, ring: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Level of smoothed amplitude over the median of the ring, dB, and the spread in the ring, (N, 1, 1)."""
+    smooth = ndimage.gaussian_filter(amplitude, (0.0, smoothing, smoothing), mode="nearest")
+    floor = 1e-4 * smooth.mean(axis=(1, 2), keepdims=True) + np.finfo(np.float32).tiny
+    level_db = 20.0 * np.log10(smooth + floor)
+    outer = level_db[:, ring]
+    middle = np.median(outer, axis=1)[:, None]
+    spread = 1.4826 * np.median(np.abs(outer - middle), axis=1)
+    return level_db - middle[:, :, None], spread[:, None, None]
+
+
 def _outer_ring(height: int, width: int) -> Bool[np.ndarray, "height width"]:
     ring = np.ones((height, width), dtype=bool)
     edge = max(1, min(height, width) // 8)
@@ -164,18 +179,24 @@ def _codes(excess: np.ndarray, bright: np.ndarray, dark: np.ndarray, range_known
     target = _central_component(excess, bright)
     if target is None:
         return codes
-    shadow = _touching_component(target, dark, range_known)
+    shadow = _adjacent_component(target, dark, range_known)
     if shadow is not None:
         codes[shadow] = SHADOW
     codes[target] = TARGET
     return codes
 
 
+def _labelled(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    count = ndimage.label(mask, output=labels)
+    return labels, int(np.asarray(count))
+
+
 def _central_component(excess: np.ndarray, bright: np.ndarray) -> np.ndarray | None:
     height, width = bright.shape
     # returns of one vehicle are often apart by a few pixels
     joined = ndimage.binary_dilation(bright, iterations=2)
-    labels, count = ndimage.label(joined)
+    labels, count = _labelled(joined)
     if count == 0:
         return None
     rows, columns = np.ogrid[:height, :width]
@@ -188,22 +209,22 @@ def _central_component(excess: np.ndarray, bright: np.ndarray) -> np.ndarray | N
     return best if central and best.sum() >= LEAST_SHARE * best.size else None
 
 
-def _touching_component(target: np.ndarray, dark: np.ndarray, range_known: bool) -> np.ndarray | None:
-    labels, count = ndimage.label(dark)
+def _adjacent_component(target: np.ndarray, dark: np.ndarray, range_known: bool) -> np.ndarray | None:
+    labels, count = _labelled(dark)
     if count == 0:
         return None
-    near = ndimage.binary_dilation(target, iterations=4)
-    touching = [k for k in np.unique(labels[near]) if k > 0]
+    near = _dilated(target[None], max(2, round(min(dark.shape) * GAP_SHARE)))[0]
+    adjacent = [k for k in np.unique(labels[near]) if k > 0]
     if range_known:
         middle = np.flatnonzero(target.any(axis=0)).mean()
         columns = np.arange(dark.shape[1])
-        touching = [k for k in touching if (labels == k).sum(axis=0) @ columns > middle * (labels == k).sum()]
-    if not touching:
+        adjacent = [k for k in adjacent if (labels == k).sum(axis=0) @ columns > middle * (labels == k).sum()]
+    if not adjacent:
         return None
-    sizes = [int((labels == k).sum()) for k in touching]
+    sizes = [int((labels == k).sum()) for k in adjacent]
     if max(sizes) < LEAST_SHARE * dark.size:
         return None
-    shadow = ndimage.binary_closing(labels == touching[int(np.argmax(sizes))], iterations=2)
+    shadow = ndimage.binary_closing(labels == adjacent[int(np.argmax(sizes))], iterations=2)
     return ndimage.binary_fill_holes(shadow) & ~target
 
 

@@ -13,11 +13,12 @@ from geodiff_sar.core.files import atomic_write_text, make_folder, require_writa
 from geodiff_sar.data.chip_set import ChipSet, read_chip_set
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.split_file import parse_split
-from geodiff_sar.evaluation.azimuth_network import train_azimuth_estimator
+from geodiff_sar.evaluation.azimuth_network import AzimuthOptions, train_azimuth_estimator
 from geodiff_sar.evaluation.base import AzimuthEstimator, FeatureSpace
 from geodiff_sar.evaluation.common_remap import common_remap
 from geodiff_sar.evaluation.controls import control_rows
 from geodiff_sar.evaluation.judge import Judge, Row
+from geodiff_sar.evaluation.learning.fit import FitOptions
 from geodiff_sar.evaluation.matching import on_grid_of, require_comparable, with_known_azimuths
 from geodiff_sar.evaluation.metrics import METRICS
 from geodiff_sar.evaluation.overlap import require_apart
@@ -69,9 +70,12 @@ def evaluate(request: EvaluateRequest) -> str:
     parts = deal(sets.real, sets.judged)
     cache = make_folder(request.cache or request.out / "cache")
     instruments = sets.real.take(parts.instruments, "the instruments' part of the real chips")
-    options = SpaceOptions(name=request.space, weights=request.space_weights)
+    options = SpaceOptions(name=request.space, weights=request.space_weights, steps=request.encoder_steps)
     space = make_space(options, instruments, cache, request.seed)
-    estimator = train_azimuth_estimator(instruments, cache=cache, seed=request.seed) if request.azimuth else None
+    estimator = None
+    if request.azimuth:
+        azimuth = AzimuthOptions(fit=FitOptions(steps=request.estimator_steps))
+        estimator = train_azimuth_estimator(instruments, azimuth, cache, request.seed)
     rows = make_rows(sets, parts, request.seed)
     judge = Judge(sets.real.take(parts.reference, "reference"), space, estimator, names, cache, request.seed)
     results, features = judge.measure(rows)

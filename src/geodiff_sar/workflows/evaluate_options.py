@@ -32,4 +32,6 @@ class EvaluateRequest(Options):
     cache: Path | None = Field(
         default=None, description="folder for networks, features and measurements; default: OUT/cache"
     )
+    encoder_steps: int = Field(default=400, ge=1, description="training steps of the SAR encoder")
+    estimator_steps: int = Field(default=800, ge=1, description="training steps of the azimuth estimator")
     seed: int = Field(default=0, ge=0, description="of every random draw")

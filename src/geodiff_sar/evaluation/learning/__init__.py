@@ -1,1 +1,1 @@
-"""Networks that learn from chips: one network, one augmentation and one small loop, used by classifier, encoder and estimator."""
+"""Networks that learn from chips: one network and one small loop for classifier, encoder and azimuth estimator."""

@@ -6,6 +6,10 @@ from pydantic import Field
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.data.chip_set import ChipSet
+from geodiff_sar.data.pixels import PixelRemap
+
+WHITE = 255.0
+"""Value of white in the decibel law."""
 
 
 class AugmentOptions(Options):
@@ -22,7 +26,7 @@ NO_AUGMENTATION = AugmentOptions(shift=0, speckle=0.0, gain_db=0.0, mirror=False
 
 
 def may_mirror(chips: ChipSet) -> bool:
-    """Whether mirror images are physically allowed: the direction of range must be known, and with it that rows are cross-range.
+    """Whether mirror images are allowed: the direction of range must be known, and with it that rows are cross-range.
 
     A mirror image in cross-range is the chip that the mirrored target gives at 360 degrees minus the azimuth; shadows still
     fall away from the radar. Targets are taken as symmetric about their long axis, as vehicles and aircraft nearly are.
@@ -35,20 +39,20 @@ def augment(
     amplitude: Float32[np.ndarray, "chip cross_range range"],
     azimuth_deg: Float[np.ndarray, " chip"],
     options: AugmentOptions,
-    exponent: float,
+    remap: PixelRemap,
     mirror: bool,
     rng: np.random.Generator,
 ) -> tuple[Float32[np.ndarray, "chip cross_range range"], Float[np.ndarray, " chip"]]:
     """Changed chips and their azimuths.
 
     Speckle multiplies intensity by a gamma variable of mean 1 and ``looks`` looks, pixel by pixel; gain is one factor for a
-    chip. Both act on amplitude, so stored values change by the power ``exponent`` of the factor.
+    chip. Both act on amplitude, and stored values follow by their law; values of an unknown law are taken as amplitude.
 
     Args:
         amplitude: stored values.
         azimuth_deg: NaN where it is not known.
         options: how much.
-        exponent: of the law ``value ~ amplitude^exponent``; 1 where the law is not known.
+        remap: law of the stored values.
         mirror: whether mirror images are allowed for these chips (``may_mirror``).
         rng: draws everything.
     """
@@ -65,9 +69,18 @@ def augment(
         chip = amplitude[k, ::-1] if flip[k] else amplitude[k]
         top, left = offsets[k]
         chip = np.pad(chip, s, mode="reflect")[top : top + height, left : left + width]
-        factor: float | np.ndarray = gain[k] ** exponent
+        factor: float | np.ndarray = gain[k]
         if speckled[k]:
             intensity = rng.standard_gamma(options.looks, chip.shape, dtype=np.float32) / options.looks
-            factor = factor * intensity ** (0.5 * exponent)
-        result[k] = chip * factor
+            factor = factor * np.sqrt(intensity)
+        result[k] = _scaled(chip, factor, remap)
     return result, azimuth
+
+
+def _scaled(values: np.ndarray, factor: float | np.ndarray, remap: PixelRemap) -> np.ndarray:
+    """Stored values after amplitude was multiplied by ``factor``; what is zero stays zero."""
+    if remap.kind == "db":
+        assert remap.range_db is not None
+        moved = values + WHITE / remap.range_db * 20.0 * np.log10(np.maximum(factor, 1e-6))
+        return np.where(values > 0, np.maximum(moved, 0.0), 0.0)
+    return values * factor ** (remap.exponent or 1.0)

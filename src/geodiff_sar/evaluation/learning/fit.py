@@ -28,9 +28,9 @@ CHECKPOINT_SECONDS = 30.0
 class FitOptions(Options):
     """How a network is trained."""
 
-    steps: int = Field(default=400, ge=1, description="optimizer steps")
+    steps: int = Field(default=600, ge=1, description="optimizer steps")
     batch_size: int = Field(default=32, ge=2, description="chips per step")
-    learning_rate: float = Field(default=3e-3, gt=0, description="highest learning rate of AdamW")
+    learning_rate: float = Field(default=6e-3, gt=0, description="highest learning rate of AdamW")
     weight_decay: float = Field(default=0.05, ge=0, description="of AdamW")
     warmup: float = Field(default=0.2, gt=0, lt=1, description="share of the steps in which the learning rate rises")
     clip: float = Field(default=5.0, gt=0, description="largest norm of a gradient")
@@ -48,8 +48,8 @@ def fit(
 ) -> None:
     """Train ``network`` in place with AdamW and a one-cycle learning rate (Smith and Topin 2019), cosine up and down.
 
-    The loss is the sum of the heads' cross-entropies. Order, augmentation and dropout of a step come from generators seeded by
-    (seed, step), so a run that goes on from its checkpoint ends with the same weights as one that never stopped.
+    The loss is the sum of the heads' cross-entropies. Order, augmentation and dropout of a step come from generators
+    seeded by (seed, step), so a run that goes on from its checkpoint ends with the same weights as one that never stopped.
 
     Args:
         network: as ``build_network`` gives it.
@@ -68,7 +68,7 @@ def fit(
     device = network.mean.device
     optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, weight_decay=options.weight_decay)
     first = _resume(checkpoint, network, optimizer)
-    mirror, exponent = may_mirror(chips), chips.remap.exponent or 1.0
+    mirror = may_mirror(chips)
     network.train()
     saved = time.monotonic()
     with StopSignal() as stop, progress_bar() as bar, torch.random.fork_rng(devices=[]):
@@ -77,7 +77,7 @@ def fit(
             index = batch_of(len(chips), options.batch_size, seed, step)
             rng = np.random.default_rng([seed, step])
             pixels, azimuth = augment(
-                chips.amplitude[index], chips.azimuth_deg[index], options.augment, exponent, mirror, rng
+                chips.amplitude[index], chips.azimuth_deg[index], options.augment, chips.remap, mirror, rng
             )
             torch.manual_seed(int(rng.integers(2**62)))  # of dropout within the backbone
             logits = network(torch.from_numpy(pixels).to(device))

@@ -7,8 +7,6 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from typing_extensions import final
 
-from geodiff_sar.evaluation.angles import circular_distance
-
 
 class Head(ABC):
     """A label with a finite number of values."""
@@ -70,7 +68,7 @@ class AzimuthHead(Head):
     def targets(
         self, index: Int[np.ndarray, " batch"], azimuth_deg: Float[np.ndarray, " batch"]
     ) -> Float32[np.ndarray, "batch value"]:
-        away = np.deg2rad(circular_distance(np.asarray(azimuth_deg)[:, None], bin_centres(self.size)[None]))
+        away = np.deg2rad(np.asarray(azimuth_deg)[:, None] - bin_centres(self.size)[None])
         weight = np.exp((np.cos(away) - 1.0) / np.deg2rad(self.spread_deg) ** 2)
         return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 

@@ -1,22 +1,21 @@
 """A timm backbone for chips with one linear head per label."""
 
 import difflib
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
 import torch
 from jaxtyping import Float, Float32
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.core.files import require_file, sha256_file
+from geodiff_sar.evaluation.spaces.weights import read_weights
 
 SMALL = "small"
 SMALL_MODEL, SMALL_SHAPE = "resnet10t", {"channels": (24, 48, 96, 192), "stem_width": 12}
@@ -110,7 +109,9 @@ def infer(
 def _backbone(options: NetworkOptions, size: tuple[int, ...]) -> nn.Module:
     if options.backbone == SMALL:
         if options.weights is not None:
-            raise OptionError("--weights", str(options.weights), "weights belong to a timm model", "name its --backbone")
+            raise OptionError(
+                "--weights", str(options.weights), "weights belong to a timm model", "name its --backbone"
+            )
         return timm.create_model(SMALL_MODEL, pretrained=False, in_chans=1, num_classes=0, **SMALL_SHAPE)
     if not timm.is_model(options.backbone):
         close = difflib.get_close_matches(options.backbone, timm.list_models(), n=3, cutoff=0.3)
@@ -119,38 +120,35 @@ def _backbone(options: NetworkOptions, size: tuple[int, ...]) -> nn.Module:
         )
     configuration = timm.get_pretrained_cfg(options.backbone)
     fixed = configuration is not None and configuration.fixed_input_size
-    more = {"img_size": tuple(size)} if fixed else {}
+    more: dict[str, Any] = {"in_chans": 1, "num_classes": 0, **({"img_size": tuple(size)} if fixed else {})}
     try:
-        fresh = timm.create_model(options.backbone, pretrained=False, in_chans=1, num_classes=0, **more)
+        with torch.random.fork_rng(devices=[]):
+            fresh = timm.create_model(options.backbone, pretrained=False, **more)
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         raise _unusable(options.backbone, size, error) from error
-    return fresh if options.weights is None else _with_weights(fresh, options, options.weights, more)
+    return fresh if options.weights is None else _with_weights(fresh, options.backbone, options.weights, more)
 
 
-def _with_weights(fresh: nn.Module, options: NetworkOptions, path: Path, more: dict) -> nn.Module:
-    """The same model with the tensors of a file; timm sums the colour channels of the first layer."""
+def _with_weights(fresh: nn.Module, name: str, path: Path, more: dict[str, Any]) -> nn.Module:
+    """The same model with the tensors of a file; timm sums the colour channels of the first layer.
+
+    ``fresh`` was drawn from the generator's present state, so a tensor that the file lacks comes out equal to its own.
+    """
     require_file(path, "weights of a timm model", "check the path")
+    overlay = {"state_dict": read_weights(path)}
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
-        overlay = {"state_dict": state.get("model", state) if isinstance(state, dict) else state}
-        model = timm.create_model(
-            options.backbone, pretrained=True, pretrained_cfg_overlay=overlay, in_chans=1, num_classes=0, **more
-        )
-    except (RuntimeError, KeyError, AttributeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+        model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **more)
+    except (RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise FileError(
-            path,
-            f"does not fit {options.backbone} ({str(error).splitlines()[0][:200]})",
-            "a state dict of tensors (safetensors, or .pth that loads with weights_only)",
-            "give the weights of this very model",
+            path, f"does not fit {name} ({reason})", "a state dict of this model", "give the weights of this very model"
         ) from error
     random = dict(fresh.named_parameters())
-    torn = [name for name, value in model.named_parameters() if value.ndim > 1 and torch.equal(value, random[name])]
-    drawn = [name for name, value in model.named_parameters() if value.ndim > 1 and name not in overlay["state_dict"]]
-    missing = sorted(set(torn) | set(drawn)) if len(drawn) == len(list(random)) else torn or drawn
+    missing = [key for key, value in model.named_parameters() if value.ndim > 1 and torch.equal(value, random[key])]
     if missing:
         raise FileError(
             path,
-            f"lacks {len(missing)} tensors of {options.backbone}, such as {missing[0]}",
+            f"lacks {len(missing)} tensors of {name}, such as {missing[0]}",
             "all tensors of the backbone",
             "give the weights of this very model",
         )

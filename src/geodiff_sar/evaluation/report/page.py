@@ -13,7 +13,7 @@ from geodiff_sar.evaluation.report.figures import FIGURES, Block
 from geodiff_sar.evaluation.report.tables import tables
 from geodiff_sar.evaluation.results import Evaluation
 
-ORDER = ("samples", "azimuth", "features")
+ORDER = ("samples", "azimuth", "features", "clutter", "memorisation")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Classifiers that prove, or disprove, the use of generated chips."""

@@ -1,0 +1,94 @@
+"""The whole of evaluate on small sets: report, numbers, controls, resume, refusals."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation_support import make_chips
+from geodiff_sar.core.errors import DataError, OptionError
+from geodiff_sar.workflows.evaluate import evaluate
+from geodiff_sar.workflows.evaluate_options import EvaluateRequest
+
+FAST = {"encoder_steps": 12, "estimator_steps": 12}
+
+
+def write(folder: Path, count: int, seed: int, name: str) -> Path:
+    chips = make_chips(count, seed, name)
+    folder.mkdir()
+    rows = []
+    for k, identity in enumerate(chips.ids):
+        Image.fromarray(np.clip(chips.amplitude[k], 0, 255).astype(np.uint8)).save(folder / f"{identity}.png")
+        text = f"SAR image,{chips.target[k]},X-band,High,HH-Polarization,{chips.azimuth_deg[k]:.3f}"
+        rows.append({"file_name": f"{identity}.png", "text": text})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    root = tmp_path_factory.mktemp("evaluate")
+    real, generated = write(root / "real", 96, 0, "real"), write(root / "generated", 30, 5, "generated")
+    request = EvaluateRequest(real=real, generated=generated, out=root / "out", **FAST)
+    evaluate(request)
+    return request
+
+
+def test_numbers_of_every_row_and_family(finished):
+    value = json.loads((finished.out / "metrics.json").read_text())
+    rows = {score["row"] for score in value["scores"]}
+    assert rows == {"generated", "real half", "azimuth-shuffled", "class-shuffled", "noise", "clutter only"}
+    assert {s["family"] for s in value["scores"]} == {"distribution", "paired", "azimuth", "radar", "memorisation"}
+    assert all((s["space"] is not None) == (s["family"] == "distribution") for s in value["scores"])
+    with (finished.out / "metrics.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(value["scores"])
+
+
+def test_good_and_bad_stand_where_they_must(finished):
+    value = json.loads((finished.out / "metrics.json").read_text())
+    found = {(s["row"], s["quantity"]): s["value"] for s in value["scores"] if s["group"] == "all"}
+    for row in ("generated", "real half"):
+        assert found[row, "kid"] < found["noise", "kid"]
+        assert found[row, "kid"] < found["clutter only", "kid"]
+    assert found["generated", "share_of_copies"] == 0
+
+
+def test_the_page_holds_everything_itself(finished):
+    page = (finished.out / "report.html").read_text()
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+    assert page.count("data:image/png;base64,") > 20
+    assert "real half" in page
+
+
+def test_a_second_run_reads_what_the_first_one_measured(finished):
+    before = (finished.out / "metrics.json").read_bytes()
+    networks = {p: p.stat().st_mtime_ns for p in (finished.out / "cache").rglob("*") if p.is_file()}
+    evaluate(finished)
+    assert (finished.out / "metrics.json").read_bytes() == before
+    assert networks == {p: p.stat().st_mtime_ns for p in (finished.out / "cache").rglob("*") if p.is_file()}
+
+
+def test_a_split_judges_the_held_out_chips_and_trains_on_the_others(finished):
+    request = finished.model_copy(
+        update={"split": "azimuth-sectors:90/180", "out": finished.out.parent / "split", "metrics": ("fid",)}
+    )
+    evaluate(request)
+    facts = json.loads((request.out / "metrics.json").read_text())["facts"]
+    assert facts["split"]["sha256"]
+    assert facts["training"]["chips"] + facts["parts"]["judged"] == 96
+
+
+def test_the_judged_chips_among_the_training_chips_are_refused(finished):
+    request = finished.model_copy(update={"train": finished.real, "out": finished.out.parent / "leak"})
+    with pytest.raises(DataError, match="pairs of the same chip"):
+        evaluate(request)
+    assert not request.out.exists()
+
+
+def test_unknown_metric(finished):
+    with pytest.raises(OptionError, match="kid"):
+        evaluate(finished.model_copy(update={"metrics": ("kit",)}))
