@@ -8,7 +8,8 @@ from PIL import Image
 from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.data.features import save_features
 from geodiff_sar.data.readers import READERS, read_samples
-from geodiff_sar.data.splits import SplitOptions, in_sector, split_samples
+from geodiff_sar.data.sectors import in_sector
+from geodiff_sar.data.splits import SplitOptions, split_samples
 from support import SHARED, random_prior, write_chips_root
 
 
@@ -80,9 +81,11 @@ def test_folders_without_data(tmp_path, chips_root):
         read_samples(tmp_path / "none")
     with pytest.raises(FileError, match="no chips found"):
         read_samples(tmp_path)
-    with pytest.raises(OptionError, match="reference, table"):
+    with pytest.raises(OptionError, match=r"described, .*reference, .*table"):
         read_samples(chips_root, "tabel")
-    assert READERS.names() == ["reference", "table"]
+    assert READERS.names() == sorted(
+        ["described", "manifest", "mstar", "recipes", "reference", "sample", "sicd", "table"]
+    )
 
 
 def test_missing_and_malformed_captions(tmp_path):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from learning_support import bar_chips
 
 from geodiff_sar.evaluation.atr.accuracy import accuracy, confusion, gain, two_way
 from geodiff_sar.evaluation.atr.subsets import first_of, nested_order, subset, together
+from learning_support import bar_chips
 
 
 @pytest.mark.parametrize(("of_seeds", "of_chips"), [(0.0, 0.0), (0.05, 0.0), (0.0, 0.3), (0.03, 0.3)])

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learning_support import bar_chips
 
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.evaluation.angles import circular_distance
 from geodiff_sar.evaluation.azimuth_network import AzimuthOptions, train_azimuth_estimator, windowed_mean
 from geodiff_sar.evaluation.learning.fit import FitOptions
 from geodiff_sar.evaluation.learning.heads import AzimuthHead
+from learning_support import bar_chips
 
 
 def test_the_azimuth_of_bars_is_recovered_and_kept(tmp_path: Path):

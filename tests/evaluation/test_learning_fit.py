@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from learning_support import bar_chips
 
 from geodiff_sar.core.errors import FileError, Interrupted, NumericalError, OptionError
 from geodiff_sar.data.chip_set import ChipSet
@@ -16,6 +15,7 @@ from geodiff_sar.evaluation.learning.fit import FitOptions, batch_of, fit, learn
 from geodiff_sar.evaluation.learning.heads import ClassHead, Head
 from geodiff_sar.evaluation.learning.network import ChipNetwork, NetworkOptions, build_network, infer
 from geodiff_sar.evaluation.learning.store import trained_network
+from learning_support import bar_chips
 
 
 class StopAt(Head):

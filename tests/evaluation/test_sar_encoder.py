@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learning_support import bar_chips
 
 from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.evaluation.learning.fit import FitOptions
 from geodiff_sar.evaluation.spaces import SpaceOptions, make_space
 from geodiff_sar.evaluation.spaces.sar import LIGHT, SarEncoderOptions, train_sar_encoder
+from learning_support import bar_chips
 
 SHORT = SarEncoderOptions(fit=FitOptions(steps=30, batch_size=16, augment=LIGHT))
 

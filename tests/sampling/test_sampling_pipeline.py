@@ -7,10 +7,11 @@ from geodiff_sar.conditioning.injection import GATE_GAIN
 from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
 from geodiff_sar.core.errors import FileError, NumericalError, OptionError
 from geodiff_sar.core.types import Pose
+from geodiff_sar.data.recipe import read_recipe
 from geodiff_sar.model.base import load_base
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import ChipRequest, GeoDiffSARPipeline
-from geodiff_sar.sampling.recipe import read_recipe, write_chip
+from geodiff_sar.sampling.recipe import write_chip
 from geodiff_sar.sampling.sheet import contact_sheet, sweep_gif
 from support import random_prior
 

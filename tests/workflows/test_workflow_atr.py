@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learning_support import bar_chips
 from PIL import Image
 
 from geodiff_sar.core.errors import DataError, GeodiffError, OptionError
 from geodiff_sar.data.chip_set import ChipSet
 from geodiff_sar.workflows.atr import atr
 from geodiff_sar.workflows.atr_options import AtrRequest, atr_request
+from learning_support import bar_chips
 
 
 def write_folder(root: Path, chips: ChipSet) -> Path:

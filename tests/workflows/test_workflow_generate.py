@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from geodiff_sar import cli
 from geodiff_sar.core.errors import DataError, FileError, GeodiffError, OptionError
 from geodiff_sar.data.features import save_features
-from geodiff_sar.sampling.recipe import read_recipe, write_chip
+from geodiff_sar.data.recipe import read_recipe
+from geodiff_sar.sampling.recipe import write_chip
 from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.workflows.check_weights import check_weights
 from geodiff_sar.workflows.generate import generate_chips

@@ -9,8 +9,8 @@ from tracing_cases import SMALL_ARGUMENTS, command, hashes, priors, write_box
 
 from geodiff_sar.core.errors import Interrupted, OptionError
 from geodiff_sar.data.features import load_features
+from geodiff_sar.data.recipe import read_recipe
 from geodiff_sar.sampling.prompts import parse_azimuths
-from geodiff_sar.sampling.recipe import read_recipe
 from geodiff_sar.workflows import prior as workflow
 from geodiff_sar.workflows.generation.requests import pointcloud_file
 

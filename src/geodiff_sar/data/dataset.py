@@ -23,6 +23,7 @@ from geodiff_sar.data.caption import CaptionOptions, augment_caption
 from geodiff_sar.data.collate import join_conditions, make_condition
 from geodiff_sar.data.features import load_features
 from geodiff_sar.data.image import load_chip
+from geodiff_sar.data.pixels import ChipGrid, ChipPixels
 from geodiff_sar.data.reference import choose_reference
 from geodiff_sar.data.reference_cache import read_reference_latents, reference_cache_path, write_reference_latents
 from geodiff_sar.data.remap import AmplitudeRemap
@@ -135,6 +136,7 @@ class ChipDataset:
         self.missing_geometry: list[str] = []
         self._priors: dict[str, GeometryPrior] = {}
         self._buckets: dict[str, tuple[int, int]] = {}
+        self._scales: set[float] = set()
         self._hashes: dict[Path, str] = {}
         self._latents: dict[tuple[str, tuple[int, int]], tuple[Tensor, Tensor]] = {}
 
@@ -158,7 +160,8 @@ class ChipDataset:
             line = bar.add_task("reading chips", total=len(self.samples), note="")
             for sample in self.samples:
                 tall, wide = load_chip(sample.image_path).shape
-                self._buckets[sample.id] = choose_bucket((wide, tall), bucket_list)
+                width, height = self._buckets[sample.id] = choose_bucket((wide, tall), bucket_list)
+                self._scales.add(max(width / wide, height / tall))
                 bar.advance(line)
 
     def encode(self) -> None:
@@ -182,6 +185,26 @@ class ChipDataset:
         """The picture size (width, height) that most chips have, after ``check``; the smallest of several."""
         counts = Counter(self._buckets.values())
         return min(counts, key=lambda size: (-counts[size], size))
+
+    def pixels(self) -> ChipPixels | None:
+        """What the pixels mean that the model learns to draw, after ``check``; None unless all chips share remap and grid.
+
+        Fitting a chip to its bucket changes the pixel spacing; where chips are scaled differently it is left out. The 3 dB
+        widths stay, but for chips that are made smaller.
+        """
+        kinds = {(sample.remap, sample.grid) for sample in self.samples}
+        if len(kinds) != 1:
+            return None
+        remap, grid = next(iter(kinds))
+        if ChipPixels(remap=remap, grid=grid) == ChipPixels():
+            return None
+        known: dict[str, float | None] = {}
+        for name in ("pixel_range_m", "pixel_cross_range_m"):
+            spacing = getattr(grid, name)
+            known[name] = spacing / next(iter(self._scales)) if spacing and len(self._scales) == 1 else None
+        if min(self._scales) < 1:
+            known |= {"resolution_range_m": None, "resolution_cross_range_m": None}
+        return ChipPixels(remap=remap, grid=ChipGrid(**{**grid.model_dump(), **known}))
 
     def feature_statistics(self) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
         """Mean and standard deviation of each feature channel over all points of this part.

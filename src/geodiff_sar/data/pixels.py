@@ -3,7 +3,7 @@
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from pydantic import Field, model_validator
 
 from geodiff_sar.core.config import Options
@@ -96,8 +96,16 @@ class ChipGrid(Options):
 UNKNOWN_GRID = ChipGrid()
 
 
-def to_frame(picture: Float[np.ndarray, "height width"], grid: ChipGrid) -> Float[np.ndarray, "cross_range range"]:
-    """The picture turned so that range grows to the right (the radar on the left); as it is where the direction is unknown.
+class ChipPixels(Options):
+    """What the values and the grid of a set of chips mean; adapters and recipes carry it."""
+
+    remap: PixelRemap = Field(default=UNSPECIFIED, description="how values follow from amplitude")
+    grid: ChipGrid = Field(default=UNKNOWN_GRID, description="how the pixels lie")
+
+
+def to_frame(picture: Num[np.ndarray, "height width"], grid: ChipGrid) -> Num[np.ndarray, "cross_range range"]:
+    """A picture or mask turned so that range grows to the right (the radar on the left); as it is where the direction is
+    unknown.
 
     Turning never mirrors a target.
     """

@@ -1,6 +1,5 @@
 """Splits as files: which chip belongs to which part, decided before any training and sealed by a hash."""
 
-import math
 import re
 from collections import defaultdict
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from typing import Any
 from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.core.files import read_json, sha256_file, sha256_json, write_json
 from geodiff_sar.data.sample import Sample
-from geodiff_sar.data.splits import in_sector
+from geodiff_sar.data.sectors import in_sector
 
 FORMAT = "geodiff-sar split 1"
 INLINE = "azimuth-sectors:0-30,90-120 | azimuth-sectors:30/90 | alternate | serials:132,C71 | a split file"
@@ -109,7 +108,7 @@ def periodic_sectors(width_deg: float, every_deg: float, start_deg: float = 0.0)
     Raises:
         OptionError: ``every`` does not divide 360, or sectors leave nothing between them.
     """
-    turns = 360.0 / every_deg if every_deg > 0 else math.nan
+    turns = 360.0 / every_deg if every_deg > 0 else 0.5
     if not (width_deg > 0 and abs(turns - round(turns)) < 1e-9 and width_deg < every_deg):
         raise OptionError(
             "--sectors and --every",

@@ -1,4 +1,4 @@
-"""Splits into training and validation part: by azimuth sector, by target or by list, never at random."""
+"""Splits into training and validation part: by azimuth sector, by target, by list or by a split file, never at random."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,36 +9,48 @@ from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.files import read_text
 from geodiff_sar.data.sample import Sample
+from geodiff_sar.data.sectors import in_sector
+from geodiff_sar.data.split_file import read_split
 
 
 class SplitOptions(Options):
     """Which chips are held out for validation."""
 
-    validation: Literal["none", "azimuth-sectors", "targets", "list"] = Field(
+    validation: Literal["none", "azimuth-sectors", "targets", "list", "file"] = Field(
         default="none", description="kind of split"
     )
     sectors: list[tuple[float, float]] = Field(default=[], description="held-out azimuth sectors [start, end), degrees")
     targets: list[str] = Field(default=[], description="held-out targets")
     ids: list[str] | str = Field(default=[], description="held-out ids, or a text file with one id per line")
+    file: str | None = Field(
+        default=None, description="split file of `geodiff-sar split`: train to train on, test to validate"
+    )
 
     @model_validator(mode="after")
     def _used(self) -> "SplitOptions":
-        uses = {"azimuth-sectors": "sectors", "targets": "targets", "list": "ids"}
+        uses = {"azimuth-sectors": "sectors", "targets": "targets", "list": "ids", "file": "file"}
         unused = [name for kind, name in uses.items() if getattr(self, name) and kind != self.validation]
         if unused:
             kind = next(kind for kind, name in uses.items() if name == unused[0])
             raise ValueError(f'{unused[0]} is read with validation = "{kind}" only, and this is "{self.validation}"')
+        if self.validation == "file" and self.file is None:
+            raise ValueError('validation = "file" needs the path of a split file in the key file')
         return self
 
 
 def split_samples(samples: list[Sample], options: SplitOptions) -> tuple[list[Sample], list[Sample]]:
-    """Training and validation part.
+    """Training and validation part; chips of a split file's guard are in neither.
 
     Raises:
-        DataError: a named target, id or sector matches nothing, or a part is empty.
+        FileError: a split file that is damaged or was changed.
+        DataError: a named target, id or sector matches nothing, a part is empty, or a split file was made of other chips.
     """
     if options.validation == "none":
         return samples, []
+    if options.validation == "file":
+        assert options.file is not None
+        parts = {name: set(ids) for name, ids in read_split(Path(options.file), samples).parts.items()}
+        return [s for s in samples if s.id in parts["train"]], [s for s in samples if s.id in parts["test"]]
     if options.validation == "azimuth-sectors":
         held = _by_sector(samples, options.sectors)
     elif options.validation == "targets":
@@ -55,12 +67,6 @@ def split_samples(samples: list[Sample], options: SplitOptions) -> tuple[list[Sa
             "choose other sectors, targets or ids",
         )
     return training, validation
-
-
-def in_sector(azimuth_deg: float, sector: tuple[float, float]) -> bool:
-    """Whether an azimuth lies in [start, end), going clockwise; a sector may pass through 360."""
-    start, end = sector
-    return (azimuth_deg - start) % 360.0 < ((end - start) % 360.0 or 360.0)
 
 
 def _by_sector(samples: list[Sample], sectors: list[tuple[float, float]]) -> set[str]:

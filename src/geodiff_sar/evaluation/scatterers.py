@@ -55,8 +55,8 @@ def extract_centres(
 ) -> Centres:
     """Local maxima of amplitude in a region, the strongest first.
 
-    A maximum exceeds its eight neighbours (a plateau counts once); its place is refined by a parabola through the logarithms of three pixels along
-    each axis, exact for a Gaussian response.
+    A maximum exceeds its eight neighbours (a plateau counts once); its place is refined by a parabola through the
+    logarithms of three pixels along each axis, exact for a Gaussian response.
 
     Args:
         amplitude: (H, W).

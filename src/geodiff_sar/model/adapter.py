@@ -23,6 +23,7 @@ from geodiff_sar.core.config import Options, parse_options
 from geodiff_sar.core.errors import DataError, FileError
 from geodiff_sar.core.files import atomic_write_bytes, read_json, sha256_bytes, sha256_file, write_json
 from geodiff_sar.core.tensors import mismatch
+from geodiff_sar.data.pixels import ChipPixels
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.lora import LoraOptions, load_lora, lora_state_dict
 
@@ -49,6 +50,9 @@ class AdapterRecord(Options):
     inject: list[str] = Field(default=["pooled"], description="where geometry enters")
     image_condition: str = Field(default="reference", description="which reference training used")
     steps: int = Field(default=0, ge=0, description="optimizer steps done")
+    pixels: ChipPixels | None = Field(
+        default=None, description="remap and grid that all training chips shared; None: unspecified"
+    )
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from torch import Tensor
 from geodiff_sar.core.console import console, progress_bar, say
 from geodiff_sar.core.errors import FileError, NumericalError
 from geodiff_sar.core.files import atomic_directory, sha256_bytes
+from geodiff_sar.core.stop import StopSignal
 from geodiff_sar.training.loop_options import LoopOptions, total_steps
 from geodiff_sar.training.state import checkpoint_name, checkpoints, prune, read_state, write_state
-from geodiff_sar.training.stop import StopSignal
 from geodiff_sar.training.task import BatchSource, Task
 
 

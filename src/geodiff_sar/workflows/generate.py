@@ -12,8 +12,9 @@ from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.core.files import require_writable, sha256_file
 from geodiff_sar.data.caption import format_azimuth
 from geodiff_sar.data.image import to_grey8
+from geodiff_sar.data.recipe import read_recipe
 from geodiff_sar.sampling.prompts import Prompt
-from geodiff_sar.sampling.recipe import read_recipe, write_chip
+from geodiff_sar.sampling.recipe import write_chip
 from geodiff_sar.sampling.sheet import contact_sheet, sweep_gif
 from geodiff_sar.workflows.generation.jobs import Job, build_job, build_jobs
 from geodiff_sar.workflows.generation.options import GenerateRequest, check_options

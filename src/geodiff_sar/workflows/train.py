@@ -21,7 +21,7 @@ from geodiff_sar.conditioning.stack import (
 from geodiff_sar.core.config import Options, PlainName, dump_toml, parse_options, write_toml
 from geodiff_sar.core.console import say
 from geodiff_sar.core.errors import DataError, Interrupted, OptionError
-from geodiff_sar.core.files import atomic_write_text, require_writable, sha256_file, write_json
+from geodiff_sar.core.files import atomic_write_text, read_json, require_writable, sha256_file, write_json
 from geodiff_sar.data.dataset import ChipDataset, DataOptions
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.remap import AmplitudeRemap
@@ -159,6 +159,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
             inject=list(config.inject),
             image_condition=config.data.image_condition,
             steps=done,
+            pixels=dataset.pixels(),
         )  # pyright: ignore
 
     dtype = PRECISIONS[config.save_precision]
@@ -294,6 +295,7 @@ def _write_run_papers(
             "steps": result.steps,
             "base": {"name": record.base, "hash": record.base_hash},
             "data": {part: fingerprint[part] for part in ("training", "validation")},
+            "split_sha256": read_json(Path(config.data.split.file))["sha256"] if config.data.split.file else None,
             "files": {path.name: sha256_file(path) for path in outputs},
         },
     )

@@ -9,34 +9,35 @@ from geodiff_sar.data.sample import Sample
 
 READERS: Registry[type[Reader]] = Registry("data layout", "data.layout", "geodiff_sar.data.readers")
 
+FIRST, LAST = ("described", "table"), "reference"
+"""A description or a table rules whatever else lies in the folder; class folders of pictures are what is left."""
+
 
 def read_samples(root: Path, layout: str = "auto", pointcloud_dir: Path | None = None) -> list[Sample]:
     """All samples below ``root``, sorted by id.
 
     Args:
-        root: the data folder.
+        root: the data folder, or a ``dataset.toml``.
         layout: a name of READERS, or "auto" for the one that recognises the folder.
         pointcloud_dir: folder of the point features; None: where the layout keeps them.
 
     Raises:
-        FileError: no such folder, or no layout recognises it.
+        FileError: no such folder, or no layout recognises it, or several do.
         DataError: a caption is missing or does not parse, or two samples have one id.
     """
-    if not root.is_dir():
-        raise FileError(root, "no such folder", "data.root is a folder of chips", "correct data.root")
+    described = root.suffix == ".toml" and root.is_file()
+    if not root.is_dir() and not described:
+        raise FileError(
+            root, "no such folder", "data.root is a folder of chips, or the dataset.toml of one", "correct data.root"
+        )
     if pointcloud_dir is not None and not pointcloud_dir.is_dir():
         raise FileError(pointcloud_dir, "no such folder", "data.pointcloud_dir is a folder", "correct the path")
-    names = READERS.names()
+    if described and layout not in ("auto", "described"):
+        raise FileError(
+            root, f"given with layout '{layout}'", "a .toml file has the layout 'described'", "drop the layout"
+        )
     if layout == "auto":
-        found = [name for name in names if READERS.get(name).detect(root)]
-        if not found:
-            raise FileError(
-                root,
-                "no chips found",
-                f"one of the layouts {', '.join(names)} (docs/formats.md)",
-                "point data.root at the folder that holds metadata.csv|jsonl, train/data/train or the class folders",
-            )
-        layout = "table" if "table" in found else found[0]
+        layout = "described" if described else find_layout(root)
     samples = READERS.get(layout).read(root, pointcloud_dir)
     if not samples:
         raise FileError(
@@ -53,3 +54,35 @@ def read_samples(root: Path, layout: str = "auto", pointcloud_dir: Path | None =
             )
         seen[sample.id] = sample
     return sorted(samples, key=lambda sample: sample.id)
+
+
+def find_layout(root: Path) -> str:
+    """The layout of a folder.
+
+    Raises:
+        FileError: no layout recognises it, or several do.
+    """
+    names = READERS.names()
+    first = next((name for name in FIRST if READERS.get(name).detect(root)), None)
+    if first is not None:
+        return first
+    if (root / "train" / "data" / "train").is_dir():
+        return LAST
+    found = [name for name in names if name not in (*FIRST, LAST) and READERS.get(name).detect(root)]
+    if len(found) > 1:
+        raise FileError(
+            root,
+            f"looks like each of the layouts {', '.join(found)}",
+            "one layout",
+            "name it (data.layout, --layout), or point to a folder below it",
+        )
+    if found:
+        return found[0]
+    if not READERS.get(LAST).detect(root):
+        raise FileError(
+            root,
+            "no chips found",
+            f"one of the layouts {', '.join(names)} (docs/formats.md)",
+            "point data.root at the folder that holds metadata.csv|jsonl, train/data/train or the class folders",
+        )
+    return LAST

@@ -13,6 +13,8 @@ from geodiff_sar.core.files import read_text
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import Caption, parse_caption
 from geodiff_sar.data.features import find_features
+from geodiff_sar.data.formats import file_facts
+from geodiff_sar.data.formats.base import FileFacts
 from geodiff_sar.data.readers import READERS
 from geodiff_sar.data.readers.base import Reader
 from geodiff_sar.data.sample import Sample
@@ -30,7 +32,13 @@ COLUMNS = (
     "depression",
     "features",
     "repeats",
+    "serial",
+    "mask",
+    "sensor_azimuth",
 )
+
+DESCRIPTION = "dataset.toml"
+"""Where it lies in the folder, the layout ``described`` reads the table."""
 
 
 @READERS.register("table")
@@ -38,29 +46,47 @@ class TableReader(Reader):
     """Columns: ``file_name`` and either ``text`` (or ``caption``) or ``target, band, resolution, polarisation, azimuth``.
 
     Optional: ``id``, ``azimuth`` and ``depression`` in degrees, ``features`` (path of the point features, relative to the
-    folder), ``repeats``. Other columns are an error, so that a misspelt one is not overlooked.
+    folder), ``repeats``, ``serial``, ``mask`` (path), ``sensor_azimuth`` in degrees. Other columns are an error, so that a
+    misspelt one is not overlooked.
+
+    Pixels are what the chips' files say (raw MSTAR, SICD, PNGs of this tool); what they do not say is unspecified, unless a
+    ``dataset.toml`` states it (layout ``described``).
     """
 
     @staticmethod
     def detect(root: Path) -> bool:
-        return _table(root) is not None
+        return find_table(root) is not None and not (root / DESCRIPTION).is_file()
 
     @staticmethod
     def read(root: Path, pointcloud_dir: Path | None) -> list[Sample]:
-        table = _table(root)
+        table = find_table(root)
         if table is None:
             raise FileError(root, "holds neither metadata.csv nor metadata.jsonl", "one of them", "write one")
+        if (root / DESCRIPTION).is_file():
+            raise FileError(
+                root / DESCRIPTION,
+                "describes this table",
+                "the layout 'described' reads both",
+                "set data.layout = 'auto'",
+            )
         features = pointcloud_dir or next((p for p in (root / "3d_features",) if p.is_dir()), None)
-        return [_sample(root, features, row, f"{table}:{line}") for line, row in _rows(table)]
+        return [row_sample(root, root, features, row, f"{table}:{line}") for line, row in read_rows(table)]
 
 
-def _table(root: Path) -> Path | None:
+def find_table(root: Path) -> Path | None:
+    """The table of a folder, or None."""
     return next((root / n for n in ("metadata.jsonl", "metadata.csv") if (root / n).is_file()), None)
 
 
-def _rows(table: Path) -> list[tuple[int, dict[str, Any]]]:
+def read_rows(table: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Line numbers and rows of a CSV or JSONL table; empty cells are left out.
+
+    Raises:
+        FileError: missing or unreadable.
+        DataError: malformed; names the line.
+    """
     text = read_text(table, "one row per chip")
-    if table.suffix == ".csv":
+    if table.suffix.lower() != ".jsonl":
         return _csv_rows(table, text)
     rows = []
     for line, entry in enumerate(text.splitlines(), start=1):
@@ -96,7 +122,20 @@ def _csv_rows(table: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     return rows
 
 
-def _sample(root: Path, features: Path | None, row: dict[str, Any], source: str) -> Sample:
+def row_sample(root: Path, pictures: Path, features: Path | None, row: dict[str, Any], source: str) -> Sample:
+    """The sample of one row.
+
+    Args:
+        root: folder that ``features`` and ``mask`` of the row are relative to.
+        pictures: folder that ``file_name`` is relative to.
+        features: folder of point features that the row does not name.
+        row: columns of COLUMNS.
+        source: file and line, for messages.
+
+    Raises:
+        FileError: a chip with a damaged header.
+        DataError: a row that breaks the rules.
+    """
     unknown = sorted(str(key) for key in row if key not in COLUMNS)
     if unknown:
         raise DataError(
@@ -104,7 +143,8 @@ def _sample(root: Path, features: Path | None, row: dict[str, Any], source: str)
         )
     if "file_name" not in row:
         raise DataError(source, "has no file_name", "every row names its chip", "add the column file_name")
-    chip = root / str(row["file_name"])
+    chip = pictures / str(row["file_name"])
+    facts = file_facts(chip) or FileFacts()
     text = row.get("text") or row.get("caption")
     if text is None:
         missing = [k for k in ("target", "band", "resolution") if k not in row]
@@ -113,15 +153,15 @@ def _sample(root: Path, features: Path | None, row: dict[str, Any], source: str)
         azimuth = _number(row, "azimuth", source)
         if row.get("polarisation") is not None and azimuth is None:
             raise DataError(source, "has a polarisation but no azimuth", "a caption has both or neither", "add it")
-        text = str(
-            Caption(str(row["target"]), str(row["band"]), str(row["resolution"]), row.get("polarisation"), azimuth)
-        )
+        polarisation = row.get("polarisation") or (facts.polarisation if azimuth is not None else None)
+        text = str(Caption(str(row["target"]), str(row["band"]), str(row["resolution"]), polarisation, azimuth))
     caption = parse_caption(str(text), source)
     azimuth = _number(row, "azimuth", source)
     azimuth = caption.azimuth_deg if azimuth is None else azimuth
     depression = _number(row, "depression", source)
     if depression is not None and azimuth is None:
         raise DataError(source, "has a depression but no azimuth", "a pose begins with the azimuth", "add the azimuth")
+    depression = facts.depression_deg if depression is None else depression
     try:
         pose = Pose(azimuth, depression) if azimuth is not None else None
     except OptionError as error:
@@ -133,7 +173,22 @@ def _sample(root: Path, features: Path | None, row: dict[str, Any], source: str)
     repeats = _number(row, "repeats", source)
     if repeats is not None and (repeats < 1 or repeats != int(repeats)):
         raise DataError(source, f"repeats is {row['repeats']!r}", "a whole number from 1 on", "correct or remove it")
-    return Sample(identity, chip, caption, str(text), pose, prior, 1 if repeats is None else int(repeats))
+    sensor = _number(row, "sensor_azimuth", source)
+    return Sample(
+        identity,
+        chip,
+        caption,
+        str(text),
+        pose,
+        prior,
+        1 if repeats is None else int(repeats),
+        remap=facts.remap,
+        grid=facts.grid,
+        mask_path=root / str(row["mask"]) if "mask" in row else None,
+        serial=None if row.get("serial") is None else str(row["serial"]),
+        sensor_azimuth_deg=facts.sensor_azimuth_deg if sensor is None else sensor % 360.0,
+        origin=facts.origin,
+    )
 
 
 def _identity(identity: str, source: str) -> str:

@@ -103,7 +103,7 @@ def _lines(evaluation: Evaluation, metric: str, columns: list[str]) -> list[tupl
             keys.setdefault((score.group, score.quantity), score)
     return [
         (
-            first.headline and group == "all",
+            first.headline and group == "all" and _measured(evaluation, metric, quantity),
             Line(
                 METRICS.get(metric).title,
                 quantity.replace("_", " "),
@@ -115,6 +115,12 @@ def _lines(evaluation: Evaluation, metric: str, columns: list[str]) -> list[tupl
         )
         for (group, quantity), first in keys.items()
     ]
+
+
+def _measured(evaluation: Evaluation, metric: str, quantity: str) -> bool:
+    """Whether any row has a value; what could not be measured stands in the second table with its note."""
+    found = (find(evaluation.results, row, metric, quantity) for row in evaluation.results)
+    return any(score is not None and math.isfinite(score.value) for score in found)
 
 
 def _cell(score: Score | None) -> Cell | None:

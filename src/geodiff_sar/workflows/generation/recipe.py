@@ -12,6 +12,7 @@ from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.files import sha256_bytes
 from geodiff_sar.data.image import to_grey8
+from geodiff_sar.data.pixels import ChipPixels
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.base import EMBEDDED
 from geodiff_sar.sampling.guidance import GuidanceOptions
@@ -49,6 +50,7 @@ class ChipRecipe(Options):
     base_hash: str
     adapter_sha256: str | None
     remap: AmplitudeRemap
+    pixels: ChipPixels | None = None
     pixels_sha256: str
     batch_size: int = Field(ge=1)
     batch_index: int = Field(ge=0)
@@ -74,6 +76,7 @@ def make_recipe(
     if session.adapter is not None:
         kept["lora_weights"] = str(session.adapter.files.record.resolve())
     pose = job.request.pose
+    pixels = session.adapter.record.pixels if session.adapter else None
     fusion_scale = session.fusion_scale if session.adapter else None
     return {
         "kind": "chip",
@@ -96,6 +99,7 @@ def make_recipe(
         "base_hash": session.base.hash,
         "adapter_sha256": session.adapter.files.sha256 if session.adapter else None,
         "remap": session.pipeline.remap.record(),
+        "pixels": None if pixels is None else pixels.model_dump(mode="json"),
         "pixels_sha256": sha256_bytes(to_grey8(amplitude).tobytes()),
         "batch_size": batch_size,
         "batch_index": place,

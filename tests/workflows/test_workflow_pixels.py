@@ -1,0 +1,96 @@
+"""What the pixels of generated chips mean travels from the data through the adapter into every recipe."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from geodiff_sar.core.files import sha256_file
+from geodiff_sar.data.features import save_features
+from geodiff_sar.data.pixels import ChipGrid, PixelRemap
+from geodiff_sar.data.readers import read_samples
+from geodiff_sar.model.adapter import read_record, resolve_adapter
+from geodiff_sar.workflows.generate import generate_chips
+from geodiff_sar.workflows.generation.options import GenerateRequest
+from geodiff_sar.workflows.split import make_split
+from geodiff_sar.workflows.train import TrainConfig, train
+from support import random_prior
+
+DESCRIPTION = """
+[remap]
+kind = "power"
+exponent = 1.0
+scaling = "per-chip"
+[grid]
+range_direction = "up"
+pixel_range_m = 0.4
+resolution_range_m = 0.5
+"""
+
+
+def test_from_the_data_through_the_adapter_to_the_recipe(tiny_base, tmp_path):
+    data, rng, rows = tmp_path / "data", np.random.default_rng(0), []
+    data.mkdir()
+    for k in range(8):
+        Image.fromarray(rng.integers(0, 255, (16, 16), dtype=np.uint8)).save(data / f"{k}.png")
+        save_features(data / f"3d_features/{k}.pt", random_prior(k))
+        rows.append({"file_name": f"{k}.png", "text": f"SAR image,A,X-band,High,HH-Polarization,{45.0 * k}"})
+    (data / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (data / "dataset.toml").write_text(DESCRIPTION)
+    make_split(data, tmp_path / "split.json", protocol="azimuth-sectors:0-100")
+    settings = {
+        "base": str(tiny_base),
+        "output_dir": str(tmp_path / "runs"),
+        "data": {
+            "root": str(data),
+            "buckets": {"min_bucket_reso": 16},
+            "split": {"validation": "file", "file": str(tmp_path / "split.json")},
+        },
+        "lora": {"rank": 2},
+        "train": {"max_steps": 2, "batch_size": 2, "device": "cpu", "validate_every_steps": 2},
+    }
+    run = train(TrainConfig.model_validate(settings))
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["data"]["training"]["chips"] == 5
+    assert manifest["data"]["validation"]["chips"] == 3
+    assert manifest["split_sha256"] == json.loads((tmp_path / "split.json").read_text())["sha256"]
+    pixels = read_record(resolve_adapter(str(run))).pixels
+    assert pixels is not None
+    assert pixels.remap == PixelRemap(kind="power", exponent=1.0, scaling="per-chip")
+    # 16 pixels were enlarged to 32, so a pixel is half as wide; the resolution is what it was
+    assert pixels.grid == ChipGrid(range_direction="up", pixel_range_m=0.2, resolution_range_m=0.5)
+
+    request = {
+        "pretrained_model": str(tiny_base),
+        "lora_weights": str(run),
+        "prompt": "SAR image,A,X-band,High,HH-Polarization,0.0",
+        "azimuths": "10,200",
+        "depression": 17.0,
+        "pointcloud_path": str(data / "3d_features/0.pt"),
+        "sample_steps": 2,
+        "seed": 1,
+        "contact_sheet": True,
+        "output_dir": tmp_path / "out",
+    }
+    paths = generate_chips(GenerateRequest.model_validate(request))
+    samples = read_samples(tmp_path / "out")
+    assert [sample.pose.azimuth_deg for sample in samples if sample.pose] == [10.0, 200.0]
+    assert all((s.remap, s.grid, s.origin) == (pixels.remap, pixels.grid, "generated") for s in samples)
+    assert all(s.prior_path == data / "3d_features/0.pt" for s in samples)
+    again = generate_chips(GenerateRequest(source=paths[0], output_dir=tmp_path / "again"))
+    assert sha256_file(again[0]) == sha256_file(paths[0])
+
+
+def test_records_without_pixels_still_load(tiny_base, chips_root, tmp_path):
+    settings = {
+        "base": str(tiny_base),
+        "output_dir": str(tmp_path),
+        "data": {"root": str(chips_root), "buckets": {"min_bucket_reso": 16}},
+        "lora": {"rank": 2},
+        "train": {"max_steps": 1, "batch_size": 2, "device": "cpu"},
+    }
+    files = resolve_adapter(str(train(TrainConfig.model_validate(settings))))
+    content = json.loads(files.record.read_text())
+    assert content["geodiff_sar"].pop("pixels") is None  # the published layout says nothing about its pixels
+    files.record.write_text(json.dumps(content))
+    assert read_record(files).pixels is None
