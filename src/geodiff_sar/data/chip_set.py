@@ -142,6 +142,8 @@ def read_chip_set(samples: Sequence[Sample], name: str, crop: int | None = None)
             pictures.append(picture)
             masks.append(mask)
             bar.advance(line)
+    if grid.range_direction is not None:
+        grid = grid.model_copy(update={"range_direction": "right"})
     sizes = Counter(picture.shape for picture in pictures)
     if len(sizes) > 1:
         listed = ", ".join(f"{n} of {w} x {h}" for (h, w), n in sizes.most_common(5))

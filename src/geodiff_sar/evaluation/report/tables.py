@@ -18,6 +18,22 @@ FAMILIES = {
 }
 """Families in the report's order."""
 
+SUMMARY = (
+    "median_error_deg",
+    "share_within_10_deg",
+    "kid",
+    "kid_within_class_and_azimuth",
+    "ssim",
+    "ncc",
+    "f1_neighbour",
+    "log_enl_distance",
+    "correlation_distance_range",
+    "mean_distance",
+    "aspect_difference",
+    "share_of_copies",
+)
+"""Quantities of the first table: a few of every family, the ones that see most."""
+
 ARROWS = {"lower": "lower is better", "higher": "higher is better", "match": "to match the real half"}
 
 
@@ -40,6 +56,7 @@ class Line:
     unit: str
     direction: str
     group: str
+    summary: bool
     cells: list[Cell | None]
 
 
@@ -110,6 +127,7 @@ def _lines(evaluation: Evaluation, metric: str, columns: list[str]) -> list[tupl
                 first.unit,
                 ARROWS[first.direction],
                 group,
+                quantity in SUMMARY,
                 [_cell(find(evaluation.results, row, metric, quantity, group)) for row in columns],
             ),
         )

@@ -60,4 +60,4 @@ def _nearest(chips: ChipSet, k: int, gallery: ChipSet) -> int | None:
 
 def _label(chips: ChipSet, k: int) -> str:
     azimuth = chips.azimuth_deg[k]
-    return chips.target[k] if np.isnan(azimuth) else f"{chips.target[k]} {azimuth:.1f}°"
+    return chips.target[k] if np.isnan(azimuth) else f"{chips.target[k]} {round(float(azimuth), 1) % 360.0:.1f}°"
