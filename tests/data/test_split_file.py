@@ -54,6 +54,19 @@ def test_alternate_takes_turns_within_each_specimen(samples):
         assert [identity in split.parts["train"] for identity in mine] == [k % 2 == 0 for k in range(len(mine))]
 
 
+def test_other_chips_are_held_out_by_azimuth(samples):
+    split = parse_split("azimuth-sectors:350-10,90-120", samples)
+    assert [split.holds_out(a) for a in (355.0, 9.9, 10.0, 90.0, 120.0, 349.9)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert parse_split("serials:s1", samples).holds_out(200.0)
+
+
 def test_serials(samples):
     split = parse_split("serials:s1", samples)
     assert {s.serial for s in samples if s.id in split.parts["test"]} == {"s1"}

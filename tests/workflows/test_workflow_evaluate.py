@@ -77,7 +77,10 @@ def test_a_split_judges_the_held_out_chips_and_trains_on_the_others(finished):
         update={"split": "azimuth-sectors:90/180", "out": finished.out.parent / "split", "metrics": ("fid",)}
     )
     evaluate(request)
-    facts = json.loads((request.out / "metrics.json").read_text())["facts"]
+    value = json.loads((request.out / "metrics.json").read_text())
+    facts = value["facts"]
+    assert 8 <= facts["generated"]["chips"] < 30
+    assert any("left out" in warning for warning in value["warnings"])
     assert facts["split"]["sha256"]
     assert facts["training"]["chips"] + facts["parts"]["judged"] == 96
 
@@ -87,6 +90,12 @@ def test_the_judged_chips_among_the_training_chips_are_refused(finished):
     with pytest.raises(DataError, match="pairs of the same chip"):
         evaluate(request)
     assert not request.out.exists()
+
+
+def test_too_few_generated_chips(finished, tmp_path):
+    few = write(tmp_path / "few", 5, 9, "few")
+    with pytest.raises(DataError, match="5 chips to judge"):
+        evaluate(finished.model_copy(update={"generated": few, "out": tmp_path / "out"}))
 
 
 def test_unknown_metric(finished):

@@ -23,13 +23,19 @@ class SplitFile:
 
     Attributes:
         protocol: how it was made, in one line.
-        data_sha256: of the ids and the files' contents, whatever their order; None for a split that is not of a file.
+        data_sha256: of the ids and the files' contents, whatever their order.
         parts: ids of "train" and "test", sorted. Chips of the guard are in neither.
+        sectors: held-out azimuth sectors [start, end), degrees; None for a split that is not one by sectors.
     """
 
     protocol: str
-    data_sha256: str | None
+    data_sha256: str
     parts: dict[str, list[str]]
+    sectors: Sectors | None = None
+
+    def holds_out(self, azimuth_deg: float) -> bool:
+        """Whether chips of this azimuth, of whatever set, belong to the test part; always, without sectors."""
+        return self.sectors is None or any(in_sector(azimuth_deg, sector) for sector in self.sectors)
 
     @property
     def sha256(self) -> str:
@@ -60,9 +66,13 @@ def read_split(path: Path, samples: list[Sample]) -> SplitFile:
             path, "is not a split file", f'JSON with "format": "{FORMAT}"', "make it with geodiff-sar split"
         )
     try:
-        split = SplitFile(str(value["protocol"]), value["data_sha256"], _parts(value["parts"]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise FileError(path, f"is damaged ({error!r})", "protocol, data_sha256, parts", "make it anew") from error
+        split = SplitFile(
+            str(value["protocol"]), str(value["data_sha256"]), _parts(value["parts"]), _pairs(value["sectors"])
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileError(
+            path, f"is damaged ({error!r})", "protocol, data_sha256, parts, sectors", "make it anew"
+        ) from error
     if value.get("sha256") != split.sha256:
         raise FileError(
             path,
@@ -75,7 +85,7 @@ def read_split(path: Path, samples: list[Sample]) -> SplitFile:
         raise DataError(
             path, f"{len(unknown)} chips that are not in the data, such as {unknown[0]}", "all are there", REMEDY
         )
-    if split.data_sha256 is not None and split.data_sha256 != data_hash(samples):
+    if split.data_sha256 != data_hash(samples):
         raise DataError(path, "the data are not those that it was made of", "the same chips, by content", REMEDY)
     return split
 
@@ -133,7 +143,7 @@ def split_by_sectors(samples: list[Sample], sectors: Sectors, guard_deg: float =
             parts["train"].append(sample.id)
     listed = ",".join(f"{begin:g}-{end:g}" for begin, end in sectors)
     guard = f", guard {guard_deg:g} degrees" if guard_deg else ""
-    return _split(f"azimuth-sectors:{listed}{guard}", parts, samples)
+    return _split(f"azimuth-sectors:{listed}{guard}", parts, samples, sectors)
 
 
 def split_alternate(samples: list[Sample]) -> SplitFile:
@@ -164,13 +174,19 @@ def split_by_serials(samples: list[Sample], serials: list[str]) -> SplitFile:
     return _split(f"serials:{','.join(serials)}", parts, samples)
 
 
-def _split(protocol: str, parts: dict[str, list[str]], samples: list[Sample]) -> SplitFile:
+def _split(
+    protocol: str, parts: dict[str, list[str]], samples: list[Sample], sectors: Sectors | None = None
+) -> SplitFile:
     for name, ids in parts.items():
         if not ids:
             raise DataError(
                 "--split", f"{protocol} leaves no chip in '{name}'", "both parts hold chips", "split otherwise"
             )
-    return SplitFile(protocol, data_hash(samples), {name: sorted(ids) for name, ids in parts.items()})
+    return SplitFile(protocol, data_hash(samples), {name: sorted(ids) for name, ids in parts.items()}, sectors)
+
+
+def _pairs(value: Any) -> Sectors | None:
+    return None if value is None else [(float(start), float(end)) for start, end in value]
 
 
 def _parts(value: Any) -> dict[str, list[str]]:

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from geodiff_sar import __version__
+from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.files import atomic_write_text, make_folder, require_writable
 from geodiff_sar.data.chip_set import ChipSet, read_chip_set
 from geodiff_sar.data.readers import read_samples
-from geodiff_sar.data.split_file import parse_split
+from geodiff_sar.data.split_file import SplitFile, parse_split
 from geodiff_sar.evaluation.azimuth_network import AzimuthOptions, train_azimuth_estimator
 from geodiff_sar.evaluation.base import AzimuthEstimator, FeatureSpace
 from geodiff_sar.evaluation.common_remap import common_remap
@@ -22,7 +23,7 @@ from geodiff_sar.evaluation.learning.fit import FitOptions
 from geodiff_sar.evaluation.matching import on_grid_of, require_comparable, with_known_azimuths
 from geodiff_sar.evaluation.metrics import METRICS
 from geodiff_sar.evaluation.overlap import require_apart
-from geodiff_sar.evaluation.parts import Parts, deal
+from geodiff_sar.evaluation.parts import LEAST, Parts, deal
 from geodiff_sar.evaluation.ranking import rank
 from geodiff_sar.evaluation.report.page import to_html
 from geodiff_sar.evaluation.results import Evaluation, write_numbers
@@ -42,6 +43,7 @@ class Sets:
         judged: those of them that generated chips are compared with; the others trained the generator.
         generated: chips to judge.
         training: real chips that the generator was trained on.
+        left_out: generated chips outside the held-out sectors, which are not judged.
         split: what the report says of the split.
     """
 
@@ -49,6 +51,7 @@ class Sets:
     judged: Bool[np.ndarray, " chip"]
     generated: ChipSet
     training: ChipSet
+    left_out: int
     split: dict[str, Any] | None
 
 
@@ -96,7 +99,7 @@ def read_sets(request: EvaluateRequest) -> Sets:
     generated = _read(
         request, read_samples(request.generated, request.generated_layout), f"--generated {request.generated}"
     )
-    judged, training, split = np.ones(len(real), dtype=bool), real, None
+    judged, training, left_out, split = np.ones(len(real), dtype=bool), real, 0, None
     if request.split is not None:
         plan = parse_split(request.split, samples)
         test, train = set(plan.parts["test"]), set(plan.parts["train"])
@@ -105,8 +108,16 @@ def read_sets(request: EvaluateRequest) -> Sets:
             [k for k, identity in enumerate(real.ids) if identity in train], "the training part of --real"
         )
         split = {"protocol": plan.protocol, "sha256": plan.sha256}
+        generated, left_out = _held_out(with_known_azimuths(generated), plan)
     if request.train is not None:
         training = _read(request, read_samples(request.train, request.layout), f"--train {request.train}")
+    if len(generated) < LEAST:
+        raise DataError(
+            generated.name,
+            f"{len(generated)} chips to judge" + (f", and {left_out} outside the held-out sectors" if left_out else ""),
+            f"at least {LEAST}: below, no interval means anything",
+            "generate more chips, at held-out azimuths where there is a split",
+        )
     for other in (generated, training):
         require_comparable(real, other)
     if request.azimuth:
@@ -114,7 +125,7 @@ def read_sets(request: EvaluateRequest) -> Sets:
             with_known_azimuths(chips)
     if request.split is not None or request.train is not None:
         require_apart(training, real.take(np.flatnonzero(judged), "the judged part of --real"))
-    return Sets(real, judged, on_grid_of(real, generated), training, split)
+    return Sets(real, judged, on_grid_of(real, generated), training, left_out, split)
 
 
 def make_rows(sets: Sets, parts: Parts, seed: int) -> list[Row]:
@@ -132,6 +143,12 @@ def _read(request: EvaluateRequest, samples: list, name: str) -> ChipSet:
     return chips if request.common_remap is None else common_remap(chips, request.common_remap)
 
 
+def _held_out(generated: ChipSet, plan: SplitFile) -> tuple[ChipSet, int]:
+    """Generated chips within the held-out sectors, and the number of the others: both sides show the same aspects."""
+    inside = [k for k, azimuth in enumerate(generated.azimuth_deg) if plan.holds_out(float(azimuth))]
+    return generated.take(inside), len(generated) - len(inside)
+
+
 def _warnings(sets: Sets, parts: Parts) -> list[str]:
     found = []
     counts = {"generated": len(sets.generated), "reference": len(parts.reference), "real half": len(parts.control)}
@@ -147,6 +164,10 @@ def _warnings(sets: Sets, parts: Parts) -> list[str]:
         )
     if sets.real.masks is None:
         found.append("The real chips come without masks: target, shadow and clutter are estimated from the pixels.")
+    if sets.left_out:
+        found.append(
+            f"{sets.left_out} generated chips outside the held-out sectors were left out: no real chip is judged there."
+        )
     missing = sorted(set(sets.real.target) - set(sets.generated.target))
     if missing:
         found.append(f"No generated chip shows {', '.join(missing)}: distribution metrics count that as missing.")
