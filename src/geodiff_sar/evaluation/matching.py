@@ -1,7 +1,10 @@
 """Whether two sets of chips can be put side by side at all."""
 
 import math
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.data.chip_set import ChipSet
@@ -51,6 +54,16 @@ def on_grid_of(real: ChipSet, other: ChipSet) -> ChipSet:
     """``other`` with the real chips' grid where its own is unknown."""
     known = {key: value for key, value in other.grid.model_dump().items() if value is not None}
     return replace(other, grid=ChipGrid(**{**real.grid.model_dump(), **known}))
+
+
+def chip_facts(chips: ChipSet, folder: Path | None) -> dict[str, Any]:
+    """What a report says of a set: folder, counts, content hash."""
+    return {
+        "folder": str(folder),
+        "chips": len(chips),
+        "by_target": dict(sorted(Counter(chips.target).items())),
+        "sha256": chips.fingerprint,
+    }
 
 
 def _require_one_frame(names: str, first: ChipGrid, second: ChipGrid) -> None:

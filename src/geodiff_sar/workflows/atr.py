@@ -1,7 +1,5 @@
 """Prove the use of generated chips by classifiers: read, split, check, train, report."""
 
-from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -21,7 +19,7 @@ from geodiff_sar.evaluation.atr.study import Study, run_study
 from geodiff_sar.evaluation.atr.table import write_numbers
 from geodiff_sar.evaluation.common_remap import common_remap
 from geodiff_sar.evaluation.learning.augment import may_mirror
-from geodiff_sar.evaluation.matching import on_grid_of, require_comparable
+from geodiff_sar.evaluation.matching import chip_facts, on_grid_of, require_comparable
 from geodiff_sar.evaluation.overlap import require_apart
 from geodiff_sar.workflows.atr_options import DEFAULT_SPLIT, AtrRequest
 
@@ -104,19 +102,11 @@ def _warnings(material: Material) -> list[str]:
 def _facts(
     request: AtrRequest, material: Material, split: dict[str, Any], labels: Labels, study: Study
 ) -> dict[str, Any]:
-    def of(chips: ChipSet, folder: Path | None) -> dict[str, Any]:
-        return {
-            "folder": str(folder),
-            "chips": len(chips),
-            "by_target": dict(sorted(Counter(chips.target).items())),
-            "sha256": chips.fingerprint,
-        }
-
     height, width = material.training.amplitude.shape[1:]
-    generated = {} if material.generated is None else {"generated": of(material.generated, request.generated)}
+    generated = {} if material.generated is None else {"generated": chip_facts(material.generated, request.generated)}
     return {
-        "real": of(material.training, request.real),
-        "test": of(material.test, request.test or request.real),
+        "real": chip_facts(material.training, request.real),
+        "test": chip_facts(material.test, request.test or request.real),
         **generated,
         "split": split,
         "size": f"{width} x {height} pixels",

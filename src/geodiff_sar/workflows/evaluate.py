@@ -1,8 +1,6 @@
 """Judge generated chips against real ones: instruments, controls, metrics, report."""
 
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from geodiff_sar.evaluation.common_remap import common_remap
 from geodiff_sar.evaluation.controls import control_rows
 from geodiff_sar.evaluation.judge import Judge, Row
 from geodiff_sar.evaluation.learning.fit import FitOptions
-from geodiff_sar.evaluation.matching import on_grid_of, require_comparable, with_known_azimuths
+from geodiff_sar.evaluation.matching import chip_facts, on_grid_of, require_comparable, with_known_azimuths
 from geodiff_sar.evaluation.metrics import METRICS
 from geodiff_sar.evaluation.overlap import require_apart
 from geodiff_sar.evaluation.parts import LEAST, Parts, deal
@@ -177,19 +175,11 @@ def _warnings(sets: Sets, parts: Parts) -> list[str]:
 def _facts(
     request: EvaluateRequest, sets: Sets, parts: Parts, space: FeatureSpace, estimator: AzimuthEstimator | None
 ) -> dict[str, Any]:
-    def of(chips: ChipSet, folder: Path | None) -> dict[str, Any]:
-        return {
-            "folder": str(folder),
-            "chips": len(chips),
-            "by_target": dict(sorted(Counter(chips.target).items())),
-            "sha256": chips.fingerprint,
-        }
-
     height, width = sets.real.amplitude.shape[1:]
     return {
-        "real": of(sets.real, request.real),
-        "generated": of(sets.generated, request.generated),
-        "training": of(sets.training, request.train or request.real),
+        "real": chip_facts(sets.real, request.real),
+        "generated": chip_facts(sets.generated, request.generated),
+        "training": chip_facts(sets.training, request.train or request.real),
         "size": f"{width} x {height} pixels",
         "remap": str(sets.real.remap),
         "common_remap": request.common_remap,

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from pathlib import Path
 
 from geodiff_sar.core.console import say
@@ -13,7 +12,9 @@ from geodiff_sar.data.caption import Caption
 from geodiff_sar.data.pixels import ChipGrid, PixelRemap
 from geodiff_sar.data.readers import READERS
 from geodiff_sar.data.readers.base import Reader
+from geodiff_sar.data.readers.table import read_number
 from geodiff_sar.data.sample import Sample
+from geodiff_sar.data.sectors import wrapped
 
 TABLE, MASKS = "manifest.csv", "masks"
 REMAPS = {
@@ -72,8 +73,11 @@ def _sample(table: Path, pictures: Path, row: dict[str, str], source: str) -> Sa
     chip = pictures / row["file"]
     if Path(row["file"]).name != row["file"]:
         raise DataError(source, f"file is {row['file']!r}", "a file name without folders", "correct it")
-    azimuth = round((360.0 - _number(row, "target_azimuth_deg", source)) % 360.0, 3) % 360.0
-    depression = _number(row, "depression_deg", source) if row.get("depression_deg") else None
+    turned = read_number(row, "target_azimuth_deg", source)
+    if turned is None:
+        raise DataError(source, "has no target_azimuth_deg", "a number", "add it")
+    azimuth = wrapped(360.0 - turned)
+    depression = read_number(row, "depression_deg", source)
     mask = table.parent / MASKS / f"{chip.stem}.png"
     caption = Caption(row["class"], "X", "High", "HH", azimuth)
     return Sample(
@@ -89,13 +93,3 @@ def _sample(table: Path, pictures: Path, row: dict[str, str], source: str) -> Sa
         serial=row.get("serial") or None,
         origin="measured",
     )
-
-
-def _number(row: dict[str, str], key: str, source: str) -> float:
-    try:
-        value = float(row[key])
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(source, f"{key} is {row[key]!r}", "a number", "correct the value")
-    return value

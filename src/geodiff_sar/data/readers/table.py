@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -150,15 +151,15 @@ def row_sample(root: Path, pictures: Path, features: Path | None, row: dict[str,
         missing = [k for k in ("target", "band", "resolution") if k not in row]
         if missing:
             raise DataError(source, f"has neither text nor {', '.join(missing)}", "a caption or its fields", "add them")
-        azimuth = _number(row, "azimuth", source)
+        azimuth = read_number(row, "azimuth", source)
         if row.get("polarisation") is not None and azimuth is None:
             raise DataError(source, "has a polarisation but no azimuth", "a caption has both or neither", "add it")
         polarisation = row.get("polarisation") or (facts.polarisation if azimuth is not None else None)
         text = str(Caption(str(row["target"]), str(row["band"]), str(row["resolution"]), polarisation, azimuth))
     caption = parse_caption(str(text), source)
-    azimuth = _number(row, "azimuth", source)
+    azimuth = read_number(row, "azimuth", source)
     azimuth = caption.azimuth_deg if azimuth is None else azimuth
-    depression = _number(row, "depression", source)
+    depression = read_number(row, "depression", source)
     if depression is not None and azimuth is None:
         raise DataError(source, "has a depression but no azimuth", "a pose begins with the azimuth", "add the azimuth")
     depression = facts.depression_deg if depression is None else depression
@@ -170,10 +171,10 @@ def row_sample(root: Path, pictures: Path, features: Path | None, row: dict[str,
     prior = root / str(row["features"]) if "features" in row else None
     if prior is None and features is not None:
         prior = find_features(features, identity)
-    repeats = _number(row, "repeats", source)
+    repeats = read_number(row, "repeats", source)
     if repeats is not None and (repeats < 1 or repeats != int(repeats)):
         raise DataError(source, f"repeats is {row['repeats']!r}", "a whole number from 1 on", "correct or remove it")
-    sensor = _number(row, "sensor_azimuth", source)
+    sensor = read_number(row, "sensor_azimuth", source)
     return Sample(
         identity,
         chip,
@@ -201,7 +202,8 @@ def _identity(identity: str, source: str) -> str:
     return identity
 
 
-def _number(row: dict[str, Any], key: str, source: str) -> float | None:
+def read_number(row: Mapping[str, Any], key: str, source: str) -> float | None:
+    """A finite number of a row; None where the cell is empty, a DataError where it is anything else."""
     if row.get(key) in (None, ""):
         return None
     try:
