@@ -1,6 +1,7 @@
 """Split files: who is in which part, and that nobody changes it afterwards."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,18 @@ def test_sectors_that_do_not_go_round(width, every):
 def test_unknown_forms(samples, text):
     with pytest.raises(OptionError):
         parse_split(text, samples)
+
+
+def test_a_guard_that_closes_the_circle_leaves_nothing_to_train_on(samples):
+    with pytest.raises(DataError, match="'train'"):
+        split_by_sectors(samples, [(0.0, 30.0)], guard_deg=170.0)
+
+
+def test_a_split_is_of_its_labels_too(samples, tmp_path):
+    write_split(tmp_path / "split.json", parse_split("alternate", samples))
+    turned = [replace(samples[0], pose=Pose(7.0)), *samples[1:]]
+    with pytest.raises(DataError, match="by content"):
+        read_split(tmp_path / "split.json", turned)
+    samples[3].image_path.unlink()
+    with pytest.raises(FileError, match=r"03\.png"):
+        parse_split("alternate", samples)

@@ -121,3 +121,28 @@ def test_a_planted_leak_is_refused_and_named():
     leak = np.concatenate([judged.amplitude[:-1], np.roll(training.amplitude[4:5], 2, axis=1)])
     with pytest.raises(DataError, match="training-0004 and judged-0029"):
         require_apart(training, judged.with_amplitude(leak))
+
+
+def test_a_common_remap_clips_nothing_and_leaves_no_gaps_between_grey_levels():
+    chips = make_chips(4)
+    grey = chips.with_amplitude(np.rint(chips.amplitude / 8))
+    for law in ("linear", "root"):
+        common = common_remap(grey, law)
+        assert len(np.unique(common.amplitude[0])) > 2000
+        order = np.argsort(grey.amplitude[0], axis=None)
+        assert (np.diff(common.amplitude[0].ravel()[order])[np.diff(grey.amplitude[0].ravel()[order]) > 1] > 0).all()
+        assert common.amplitude[0].argmax() in np.flatnonzero(grey.amplitude[0] == grey.amplitude[0].max())
+
+
+def test_noise_of_decibel_chips_is_speckle():
+    law = PixelRemap(kind="db", range_db=60.0)
+    chips = make_chips(4)
+    chips = replace(chips.with_amplitude(law.from_amplitude(chips.amplitude)), remap=law)
+    noise = law.to_amplitude(dict(control_rows(chips, 0))["noise"].amplitude)
+    assert noise.std() / noise.mean() == pytest.approx(0.523, abs=0.04)
+
+
+def test_display_remaps_of_different_names_differ():
+    chips = replace(make_chips(8), remap=PixelRemap(kind="nonlinear", name="enhanced"))
+    with pytest.raises(DataError, match="enhanced"):
+        require_comparable(chips, replace(chips, remap=PixelRemap(kind="nonlinear", name="SAMPLE decibel")))

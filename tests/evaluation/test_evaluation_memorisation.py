@@ -154,3 +154,9 @@ def test_real_chips_a_degree_apart_are_no_duplicates():
     planted[50] = jpeg(first.amplitude[30][::-1])
     found = near_duplicates(first, second.with_amplitude(planted))
     assert {a for a, _, _ in found} == {first.ids[7], first.ids[30]}
+
+
+def test_duplicates_among_training_chips_do_not_hide_copies():
+    among = np.concatenate([np.zeros(4), np.linspace(0.4, 0.6, 96)])
+    assert 0.25 < copy_threshold(among) <= 0.30
+    assert copy_threshold(np.zeros(10)) == 0.30

@@ -101,3 +101,47 @@ def test_too_few_generated_chips(finished, tmp_path):
 def test_unknown_metric(finished):
     with pytest.raises(OptionError, match="kid"):
         evaluate(finished.model_copy(update={"metrics": ("kit",)}))
+
+
+def test_generated_chips_that_are_judged_chips_over_again_are_refused(finished, tmp_path):
+    request = finished.model_copy(
+        update={"generated": finished.real, "split": "azimuth-sectors:90/180", "out": tmp_path / "out"}
+    )
+    with pytest.raises(DataError, match="pairs of the same chip"):
+        evaluate(request)
+
+
+def test_no_metric_left(finished, tmp_path):
+    request = finished.model_copy(
+        update={"metrics": ("azimuth_consistency",), "azimuth": False, "out": tmp_path / "out"}
+    )
+    with pytest.raises(OptionError, match="others than azimuth"):
+        evaluate(request)
+    assert not request.out.exists()
+
+
+def test_a_depression_that_becomes_known_is_used(finished, tmp_path):
+    folders = {name: tmp_path / name for name in ("real", "generated")}
+    for name, seed, count in (("real", 0, 96), ("generated", 5, 30)):
+        write(folders[name], count, seed, name)
+    request = EvaluateRequest(**folders, out=tmp_path / "out", metrics=("shadow_length",), **FAST)
+    evaluate(request)
+    for folder in folders.values():
+        table = folder / "metadata.jsonl"
+        rows = [json.loads(line) for line in table.read_text().splitlines()]
+        table.write_text("".join(json.dumps({**row, "depression": 17.0, "mask": None}) + "\n" for row in rows))
+        (folder / "dataset.toml").write_text(
+            '[grid]\nrange_direction = "right"\npixel_range_m = 0.2\npixel_cross_range_m = 0.2\n'
+        )
+    evaluate(request)
+    scores = json.loads((request.out / "metrics.json").read_text())["scores"]
+    heights = [s["value"] for s in scores if s["quantity"] == "implied_height" and s["row"] == "real half"]
+    assert heights[0] > 0
+
+
+def test_a_damaged_measurement_is_measured_again(finished):
+    path = next((finished.out / "cache" / "measurements").glob("ssim-*.json"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    evaluate(finished)
+    assert path.read_bytes() == whole

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from geodiff_sar.core.errors import FileError
 
@@ -131,6 +131,18 @@ def read_text(path: Path, what: str, remedy: str = "check the path") -> str:
         raise FileError(path, f"cannot be read ({error.strerror or error})", what, "see to its permissions") from error
 
 
+@contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """A file open for reading; what the operating system refuses is a FileError."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise FileError(
+            path, f"cannot be read ({error.strerror or error})", "a readable file", "see to it and its permissions"
+        ) from error
+
+
 def sha256_bytes(*parts: bytes) -> str:
     """SHA-256 of the parts, each preceded by its length, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
@@ -143,7 +155,7 @@ def sha256_bytes(*parts: bytes) -> str:
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes as 64 hexadecimal digits (the same as ``sha256sum``)."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

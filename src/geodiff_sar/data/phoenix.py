@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.files import open_binary
 from geodiff_sar.data.formats.base import require_size
 
 MAGIC, END = b"[PhoenixHeaderVer", b"[EndofPhoenixHeader]"
@@ -91,7 +92,7 @@ def read_phoenix(path: Path) -> PhoenixChip:
     """
     header = read_phoenix_header(path)
     count = header.rows * header.columns
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         file.seek(header.offset)
         values = np.frombuffer(file.read(8 * count), dtype=">f4").astype(np.float32)
     if len(values) != 2 * count:
@@ -112,7 +113,7 @@ def read_phoenix_header(path: Path) -> PhoenixHeader:
         DataError: impossible sizes, or a scene of 16-bit values.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         head = file.read(MAX_HEADER)
     fields, end = _fields(path, head)
     length = _whole(path, fields, "PhoenixHeaderLength")
@@ -145,7 +146,7 @@ def read_phoenix_header(path: Path) -> PhoenixHeader:
 
 def is_phoenix(path: Path) -> bool:
     """Whether a file begins like a raw MSTAR chip."""
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         return begins_phoenix(file.read(len(MAGIC) + 2))
 
 

@@ -27,6 +27,7 @@ class PixelRemap(Options):
     kind: Literal["power", "db", "nonlinear", "unspecified"] = Field(default="unspecified", description="the law")
     exponent: float | None = Field(default=None, gt=0, le=4, description="power: the exponent")
     range_db: float | None = Field(default=None, gt=0, le=200, description="db: decibels from black to white")
+    name: str | None = Field(default=None, min_length=1, description="nonlinear: which display remap, such as enhanced")
     scaling: Literal["absolute", "per-chip", "unspecified"] = Field(
         default="unspecified", description="absolute: one factor for the whole set; per-chip: each chip has its own"
     )
@@ -37,13 +38,15 @@ class PixelRemap(Options):
             raise ValueError('exponent is given with kind = "power", and with no other')
         if (self.kind == "db") != (self.range_db is not None):
             raise ValueError('range_db is given with kind = "db", and with no other')
+        if self.name is not None and self.kind != "nonlinear":
+            raise ValueError('name is given with kind = "nonlinear" only')
         return self
 
     def __str__(self) -> str:
         law = {
             "power": f"amplitude^{self.exponent:g}" if self.exponent not in (None, 1.0) else "amplitude",
             "db": f"decibels, {self.range_db:g} dB from black to white" if self.range_db else "",
-            "nonlinear": "a nonlinear display remap",
+            "nonlinear": f"a nonlinear display remap{f' ({self.name})' if self.name else ''}",
             "unspecified": "unspecified",
         }[self.kind]
         return law if self.scaling == "unspecified" else f"{law}, {self.scaling} scale"
@@ -68,11 +71,38 @@ class PixelRemap(Options):
             return (np.asarray(value, dtype=np.float64) ** (1.0 / self.exponent)).astype(np.float32)
         if self.kind == "db":
             assert self.range_db is not None
+            if np.size(value) and float(np.max(value)) > white:
+                raise DataError(
+                    "remap",
+                    f"a value of {float(np.max(value)):g}",
+                    f"decibel values are at most {white:g}, white",
+                    "state another",
+                )
             level_db = (np.asarray(value, dtype=np.float64) / white - 1.0) * self.range_db
             amplitude = white * 10.0 ** (level_db / 20.0)
             return np.where(np.asarray(value) <= 0, 0.0, amplitude).astype(np.float32)
         raise DataError(
             "remap", str(self), "an inverse exists for the laws power and db", "state the remap of the chips"
+        )
+
+    def from_amplitude(
+        self, amplitude: Float[np.ndarray, "*shape"], white: float = 255.0
+    ) -> Float[np.ndarray, "*shape"]:
+        """Stored values of amplitudes, float32; the law itself. Decibels below black are black.
+
+        Raises:
+            DataError: the law is not known.
+        """
+        share = np.asarray(amplitude, dtype=np.float64)
+        if self.kind == "power":
+            assert self.exponent is not None
+            return (share**self.exponent).astype(np.float32)
+        if self.kind == "db":
+            assert self.range_db is not None
+            level_db = 20.0 * np.log10(np.maximum(share, 1e-30) / white)
+            return np.clip(white * (1.0 + level_db / self.range_db), 0.0, white).astype(np.float32)
+        raise DataError(
+            "remap", str(self), "values follow from amplitude by the laws power and db", "state the remap of the chips"
         )
 
 

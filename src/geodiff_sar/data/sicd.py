@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.files import open_binary
 from geodiff_sar.data.formats.base import FileFacts, require_size
 from geodiff_sar.data.pixels import AMPLITUDE, ChipGrid
 
@@ -117,7 +118,7 @@ def _opened(path: Path) -> Iterator[Any]:
             "the extra 'sicd'",
             "pip install 'geodiff-sar[sicd]'",
         ) from error
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         if not file.read(len(MAGIC)) == MAGIC:
             raise FileError(path, "does not begin like a NITF 2.1 file", "a SICD", "give SICD files only")
         file.seek(0)

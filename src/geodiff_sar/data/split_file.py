@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geodiff_sar.core.errors import DataError, FileError, OptionError
-from geodiff_sar.core.files import read_json, sha256_file, sha256_json, write_json
+from geodiff_sar.core.files import read_json, require_file, sha256_file, sha256_json, write_json
 from geodiff_sar.data.sample import Sample
 from geodiff_sar.data.sectors import in_sector
 
@@ -23,7 +23,7 @@ class SplitFile:
 
     Attributes:
         protocol: how it was made, in one line.
-        data_sha256: of the ids and the files' contents, whatever their order.
+        data_sha256: of ids, files and labels, whatever their order.
         parts: ids of "train" and "test", sorted. Chips of the guard are in neither.
         sectors: held-out azimuth sectors [start, end), degrees; None for a split that is not one by sectors.
     """
@@ -44,8 +44,14 @@ class SplitFile:
 
 
 def data_hash(samples: list[Sample]) -> str:
-    """Hash of ids and files, independent of order and folder."""
-    return sha256_json(sorted([sample.id, sha256_file(sample.image_path)] for sample in samples))
+    """Hash of ids, files and the labels that splits go by, independent of order and folder."""
+    rows = []
+    for sample in samples:
+        require_file(sample.image_path, "picture of a chip", "check the table, or restore the file")
+        azimuth = None if sample.pose is None else sample.pose.azimuth_deg
+        labels = [sample.caption.target, sample.caption.polarisation, sample.serial, azimuth]
+        rows.append([sample.id, sha256_file(sample.image_path), *labels])
+    return sha256_json(sorted(rows, key=lambda row: row[0]))
 
 
 def write_split(path: Path, split: SplitFile) -> None:
@@ -211,6 +217,8 @@ def _sectors(text: str, whole: str) -> Sectors:
 
 
 def _in_guard(azimuth: float, sector: tuple[float, float], guard: float) -> bool:
+    if (sector[1] - sector[0]) % 360.0 + 2.0 * guard >= 360.0:
+        return True
     return guard > 0 and in_sector(azimuth, ((sector[0] - guard) % 360.0, (sector[1] + guard) % 360.0))
 
 

@@ -130,6 +130,9 @@ class Metric(ABC):
     sees: ClassVar[frozenset[str]]
     """Controls that its headline scores must tell from real chips, every one of CONTROLS but the first that it claims."""
 
+    variables: ClassVar[tuple[str, ...]] = ()
+    """Environment variables that name a folder which it reads."""
+
     @abstractmethod
     def measure(self, comparison: Comparison) -> Measurement:
         """Scores of one row; a quantity that cannot be measured has the value NaN and a note."""

@@ -52,12 +52,11 @@ def noise_like(chips: ChipSet, rng: np.random.Generator) -> ChipSet:
     Under a law that is not known the values themselves are Rayleigh. Whole grey levels stay whole.
     """
     remap = chips.remap
-    amplitude = remap.to_amplitude(chips.amplitude) if remap.kind == "power" else chips.amplitude
+    amplitude = remap.to_amplitude(chips.amplitude) if remap.invertible else chips.amplitude
     mean = amplitude.mean(axis=(1, 2), keepdims=True)
     noise = rng.rayleigh(np.sqrt(2.0 / np.pi), chips.amplitude.shape) * mean
-    if remap.kind == "power":
-        assert remap.exponent is not None
-        noise = noise**remap.exponent
+    if remap.invertible:
+        noise = remap.from_amplitude(noise)
     if np.array_equal(chips.amplitude, np.rint(chips.amplitude)):
         noise = np.rint(noise)
     return chips.with_amplitude(np.minimum(noise, chips.amplitude.max()).astype(np.float32))

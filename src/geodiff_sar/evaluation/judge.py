@@ -1,6 +1,7 @@
 """Measuring every row by every metric; what was measured before is read back."""
 
 import math
+import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 from jaxtyping import Float32
 
 from geodiff_sar import __version__
-from geodiff_sar.core.console import progress_bar
-from geodiff_sar.core.files import read_json, sha256_bytes, sha256_json, write_json
+from geodiff_sar.core.console import progress_bar, warn
+from geodiff_sar.core.errors import FileError
+from geodiff_sar.core.files import read_json, sha256_bytes, sha256_file, sha256_json, write_json
 from geodiff_sar.data.chip_set import ChipSet
-from geodiff_sar.evaluation.base import AzimuthEstimator, Comparison, FeatureSpace, Measurement, Score
+from geodiff_sar.evaluation.base import AzimuthEstimator, Comparison, FeatureSpace, Measurement, Metric, Score
 from geodiff_sar.evaluation.feature_cache import cached_features
 from geodiff_sar.evaluation.metrics import METRICS
+from geodiff_sar.evaluation.remembered import content_key
 
 Results = dict[str, dict[str, Measurement]]
 """row -> metric -> measurement."""
@@ -95,23 +98,34 @@ class Judge:
         )
 
     def _measured(self, name: str, comparison: Comparison) -> Measurement:
+        metric = METRICS.get(name)()
         if self.cache is None:
-            return METRICS.get(name)().measure(comparison)
-        path = self.cache / "measurements" / f"{name}-{self._key(name, comparison)}.json"
+            return metric.measure(comparison)
+        path = self.cache / "measurements" / f"{name}-{self._key(name, metric, comparison)}.json"
         if path.is_file():
-            return from_json(read_json(path))
-        measurement = METRICS.get(name)().measure(comparison)
+            try:
+                return from_json(read_json(path))
+            except (FileError, KeyError, TypeError) as error:
+                warn(f"{path} is damaged and is measured again ({error})")
+        measurement = metric.measure(comparison)
         write_json(path, to_json(measurement))
         return measurement
 
-    def _key(self, name: str, comparison: Comparison) -> str:
+    def _key(self, name: str, metric: Metric, comparison: Comparison) -> str:
+        """Hash of everything that the numbers depend on."""
         estimator = "" if self.estimator is None else self.estimator.fingerprint
         sets = (comparison.candidate, comparison.reference, comparison.gallery, comparison.training)
-        priors = [str(path) for path in comparison.candidate.priors]
-        parts = [name, comparison.row, self.space.fingerprint, estimator, comparison.common_n, self.seed, priors]
-        grid, remap = comparison.grid.model_dump(mode="json"), comparison.candidate.remap.model_dump(mode="json")
-        masks = [sha256_bytes(s.masks.tobytes()) if s.masks is not None else "" for s in sets]
-        return sha256_json([*parts, [s.fingerprint for s in sets], masks, grid, remap, _sources()])[:24]
+        priors = [path and sha256_file(path) for path in comparison.candidate.priors]
+        folders = {variable: _folder_content(os.environ.get(variable)) for variable in metric.variables}
+        parts = [name, comparison.row, self.space.fingerprint, estimator, comparison.common_n, self.seed]
+        grid = comparison.grid.model_dump(mode="json")
+        return sha256_json([*parts, content_key(*sets), priors, folders, grid, _sources()])[:24]
+
+
+def _folder_content(folder: str | None) -> list[list[str]] | None:
+    if folder is None:
+        return None
+    return [[path.name, sha256_file(path)] for path in sorted(Path(folder).glob("*")) if path.is_file()]
 
 
 def to_json(measurement: Measurement) -> dict[str, Any]:

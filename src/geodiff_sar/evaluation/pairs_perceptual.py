@@ -1,5 +1,6 @@
 """LPIPS: distance of pairs in the layers of a network trained on photographs."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def load_lpips(files: tuple[Path, Path]) -> Lpips:
     for path in files:
         try:
             states.append(torch.load(path, map_location="cpu", weights_only=True))
-        except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
             raise FileError(path, f"cannot be read ({_first_line(error)})", "a file of tensors", _REMEDY) from error
     try:
         return Lpips(*states)

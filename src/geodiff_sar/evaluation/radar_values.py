@@ -5,6 +5,7 @@ from jaxtyping import Float, Float32
 
 from geodiff_sar.data.chip_set import ChipSet
 from geodiff_sar.evaluation.base import Comparison, Score
+from geodiff_sar.evaluation.grey_levels import spread_levels
 from geodiff_sar.evaluation.intervals import bootstrap
 
 MOST_CHIPS = 300
@@ -23,18 +24,8 @@ def amplitude_of(chips: ChipSet) -> Float32[np.ndarray, "chip height width"]:
 
 
 def spread_amplitude_of(chips: ChipSet, seed: int) -> Float32[np.ndarray, "chip height width"]:
-    """As ``amplitude_of``, with whole grey levels spread evenly over their cells.
-
-    A clutter of a few grey levels has ties and zeros, whose logarithm is not finite. A whole value v stands for
-    [v - 1/2, v + 1/2); the cell of zero is [0, 1/2), filled as Rayleigh amplitudes fill it, with a density
-    proportional to the value.
-    """
-    if not np.array_equal(chips.amplitude, np.rint(chips.amplitude)):
-        return amplitude_of(chips)
-    rng = np.random.default_rng([seed, 53])
-    share = rng.random(chips.amplitude.shape, dtype=np.float32)
-    spread = np.where(chips.amplitude > 0, chips.amplitude + share - np.float32(0.5), np.sqrt(share) / 2)
-    spread = spread.astype(np.float32)
+    """As ``amplitude_of``, with whole grey levels spread over their cells, see ``spread_levels``."""
+    spread = spread_levels(chips.amplitude, np.random.default_rng([seed, 53]))
     return chips.remap.to_amplitude(spread) if chips.remap.invertible else spread
 
 

@@ -55,6 +55,8 @@ def chip_centres(chips: ChipSet, use_masks: bool) -> list[Centres]:
 
 def prior_centres(chips: ChipSet) -> list[PriorCentres]:
     """Of the map "centres" of every chip's prior, where there is one on the chip's grid."""
+    if chips.grid.range_direction is None:  # maps have range to the right, and nobody knows how these chips lie
+        return [PriorCentres(None, "the direction of range is not known")] * len(chips)
     return [_of_prior(path, chips.amplitude.shape[1:]) for path in chips.priors]
 
 

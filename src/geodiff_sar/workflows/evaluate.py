@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from geodiff_sar import __version__
-from geodiff_sar.core.errors import DataError
+from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.core.files import atomic_write_text, make_folder, require_writable
 from geodiff_sar.data.chip_set import ChipSet, read_chip_set
 from geodiff_sar.data.readers import read_samples
@@ -61,20 +61,17 @@ def evaluate(request: EvaluateRequest) -> str:
     Raises:
         GeodiffError: sets that cannot be compared, overlapping parts, missing azimuths, unknown metrics.
     """
-    names = request.metrics or tuple(METRICS.names())
-    for name in names:
-        METRICS.get(name)
-    if not request.azimuth:
-        names = tuple(name for name in names if METRICS.get(name).family != "azimuth")
+    names = _metrics(request)
+    with_azimuth = any(METRICS.get(name).family == "azimuth" for name in names)
     require_writable(request.out)
-    sets = read_sets(request)
+    sets = read_sets(request, with_azimuth)
     parts = deal(sets.real, sets.judged)
     cache = make_folder(request.cache or request.out / "cache")
     instruments = sets.real.take(parts.instruments, "the instruments' part of the real chips")
     options = SpaceOptions(name=request.space, weights=request.space_weights, steps=request.encoder_steps)
     space = make_space(options, instruments, cache, request.seed)
     estimator = None
-    if request.azimuth:
+    if with_azimuth:
         azimuth = AzimuthOptions(fit=FitOptions(steps=request.estimator_steps))
         estimator = train_azimuth_estimator(instruments, azimuth, cache, request.seed)
     rows = make_rows(sets, parts, request.seed)
@@ -90,8 +87,8 @@ def evaluate(request: EvaluateRequest) -> str:
     return f"report: {request.out / 'report.html'}\nnumbers: {request.out / 'metrics.json'}, metrics.csv"
 
 
-def read_sets(request: EvaluateRequest) -> Sets:
-    """Read, split, and check that everything can be compared."""
+def read_sets(request: EvaluateRequest, with_azimuth: bool) -> Sets:
+    """Read, split, and check that everything can be compared; ``with_azimuth``: every chip needs its azimuth."""
     samples = read_samples(request.real, request.layout)
     real = _read(request, samples, f"--real {request.real}")
     generated = _read(
@@ -106,7 +103,8 @@ def read_sets(request: EvaluateRequest) -> Sets:
             [k for k, identity in enumerate(real.ids) if identity in train], "the training part of --real"
         )
         split = {"protocol": plan.protocol, "sha256": plan.sha256}
-        generated, left_out = _held_out(with_known_azimuths(generated), plan)
+        if plan.sectors is not None:
+            generated, left_out = _held_out(with_known_azimuths(generated), plan)
     if request.train is not None:
         training = _read(request, read_samples(request.train, request.layout), f"--train {request.train}")
     if len(generated) < LEAST:
@@ -118,12 +116,23 @@ def read_sets(request: EvaluateRequest) -> Sets:
         )
     for other in (generated, training):
         require_comparable(real, other)
-    if request.azimuth:
+    if with_azimuth:
         for chips in (real, generated):
             with_known_azimuths(chips)
     if request.split is not None or request.train is not None:
-        require_apart(training, real.take(np.flatnonzero(judged), "the judged part of --real"))
+        held_out = real.take(np.flatnonzero(judged), "the judged part of --real")
+        require_apart(training, held_out)
+        require_apart(generated, held_out)
     return Sets(real, judged, on_grid_of(real, generated), training, left_out, split)
+
+
+def _metrics(request: EvaluateRequest) -> tuple[str, ...]:
+    """Names of the metrics; an unknown one, or none left, is an OptionError."""
+    names = request.metrics or tuple(METRICS.names())
+    kept = tuple(name for name in names if METRICS.get(name).family != "azimuth" or request.azimuth)
+    if not kept:
+        raise OptionError("--metrics", ", ".join(names), "with --no-azimuth, others than azimuth", "name other metrics")
+    return kept
 
 
 def make_rows(sets: Sets, parts: Parts, seed: int) -> list[Row]:
@@ -159,6 +168,10 @@ def _warnings(sets: Sets, parts: Parts) -> list[str]:
         found.append(
             f"The remap of the chips is {sets.real.remap}: values are taken as amplitude, so speckle, clutter and contrast"
             " numbers describe the displayed values, not the radar's."
+        )
+    if sets.real.remap.kind == "unspecified":
+        found.append(
+            "No set says what its remap is: that it is the same one is taken on trust (state it in dataset.toml)."
         )
     if sets.real.masks is None:
         found.append("The real chips come without masks: target, shadow and clutter are estimated from the pixels.")

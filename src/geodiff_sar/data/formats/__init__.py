@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from geodiff_sar.core.files import open_binary
 from geodiff_sar.core.registry import Registry
 from geodiff_sar.data.formats.base import HEAD_BYTES, ChipFormat, FileFacts
 
@@ -13,7 +14,7 @@ PICTURE = "picture"
 
 def find_format(path: Path) -> type[ChipFormat]:
     """The format of an existing file, by its first bytes or its ending."""
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         head = file.read(HEAD_BYTES)
     suffix = path.suffix.lower()
     for name in FORMATS.names():

@@ -96,7 +96,9 @@ class DescribedReader(Reader):
             samples = READERS.get(options.layout).read(folder, pointcloud_dir)
         else:
             samples = _from_table(path, options, pointcloud_dir)
-        return [_described(sample, folder, options) for sample in samples]
+        described = [_described(sample, folder, options) for sample in samples]
+        _require_own_masks(described)
+        return described
 
 
 def _from_table(path: Path, options: DatasetOptions, pointcloud_dir: Path | None) -> list[Sample]:
@@ -153,9 +155,25 @@ def _described(sample: Sample, folder: Path, options: DatasetOptions) -> Sample:
     stated: dict[str, Any] = {
         name: getattr(options, name) for name in ("remap", "grid", "origin") if name in options.model_fields_set
     }
+    if "grid" in stated:
+        stated["grid"] = sample.grid.model_copy(update=options.grid.model_dump(exclude_unset=True))
     if options.masks is not None and sample.mask_path is None:
         stated["mask_path"] = folder / options.masks / f"{sample.image_path.stem}.png"
     mask = stated.get("mask_path", sample.mask_path)
     if mask is not None and not mask.is_file():
         raise FileError(mask, "no such file", f"the mask of {sample.image_path}", "add it, or leave out the masks")
     return replace(sample, **stated)
+
+
+def _require_own_masks(samples: list[Sample]) -> None:
+    owner: dict[Path, Sample] = {}
+    for sample in samples:
+        if sample.mask_path is not None:
+            other = owner.setdefault(sample.mask_path, sample)
+            if other is not sample:
+                raise DataError(
+                    sample.mask_path,
+                    f"is the mask of {other.image_path} and of {sample.image_path}",
+                    "every chip has a mask of its own",
+                    "name masks in a column mask",
+                )

@@ -7,10 +7,11 @@ from pathlib import Path
 
 
 def walk(root: Path) -> Iterator[Path]:
-    """Files below ``root`` in the order of their paths; hidden files and folders are left out."""
+    """Files below ``root`` in the order of their paths; hidden files and folders, and links to nothing, are left out."""
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith("."))
-        yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+        paths = (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+        yield from (path for path in paths if path.is_file())
 
 
 def file_ids(root: Path, files: list[Path], suffix: bool = False) -> dict[Path, str]:

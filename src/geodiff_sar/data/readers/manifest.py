@@ -8,7 +8,7 @@ from geodiff_sar.core.console import say
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.files import read_text
 from geodiff_sar.core.types import Pose
-from geodiff_sar.data.caption import Caption
+from geodiff_sar.data.caption import Caption, parse_caption
 from geodiff_sar.data.pixels import ChipGrid, PixelRemap
 from geodiff_sar.data.readers import READERS
 from geodiff_sar.data.readers.base import Reader
@@ -19,7 +19,7 @@ from geodiff_sar.data.sectors import wrapped
 TABLE, MASKS = "manifest.csv", "masks"
 REMAPS = {
     "linear": PixelRemap(kind="power", exponent=1.0, scaling="per-chip"),
-    "enhanced": PixelRemap(kind="nonlinear", scaling="per-chip"),
+    "enhanced": PixelRemap(kind="nonlinear", name="enhanced", scaling="per-chip"),
 }
 COLUMNS = ("file", "class", "target_azimuth_deg")
 GRID = ChipGrid(
@@ -70,16 +70,21 @@ def _folders(root: Path) -> tuple[Path, Path] | None:
 
 
 def _sample(table: Path, pictures: Path, row: dict[str, str], source: str) -> Sample:
+    empty = [name for name in COLUMNS if not row.get(name)]
+    if empty:
+        raise DataError(
+            source, f"has nothing in {', '.join(empty)}", "every row has file, class and azimuth", "add them"
+        )
     chip = pictures / row["file"]
     if Path(row["file"]).name != row["file"]:
         raise DataError(source, f"file is {row['file']!r}", "a file name without folders", "correct it")
     turned = read_number(row, "target_azimuth_deg", source)
-    if turned is None:
-        raise DataError(source, "has no target_azimuth_deg", "a number", "add it")
+    assert turned is not None
     azimuth = wrapped(360.0 - turned)
     depression = read_number(row, "depression_deg", source)
     mask = table.parent / MASKS / f"{chip.stem}.png"
     caption = Caption(row["class"], "X", "High", "HH", azimuth)
+    parse_caption(str(caption), source)
     return Sample(
         chip.stem,
         chip,

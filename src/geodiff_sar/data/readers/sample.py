@@ -23,7 +23,7 @@ NAME = re.compile(
 ORIGINS: dict[str, Origin] = {"real": "measured", "synth": "simulated"}
 REMAPS = {
     "qpm": PixelRemap(kind="power", exponent=0.5, scaling="per-chip"),
-    "decibel": PixelRemap(kind="nonlinear", scaling="per-chip"),
+    "decibel": PixelRemap(kind="nonlinear", name="SAMPLE decibel", scaling="per-chip"),
 }
 
 

@@ -101,7 +101,7 @@ def read_rows(table: Path) -> list[tuple[int, dict[str, Any]]]:
             ) from None
         if not isinstance(row, dict):
             raise DataError(f"{table}:{line}", f"is a {type(row).__name__}", "one JSON object per line", "correct it")
-        rows.append((line, row))
+        rows.append((line, {key: value for key, value in row.items() if value not in (None, "")}))
     return rows
 
 

@@ -36,6 +36,7 @@ class LpipsMetric(Metric):
     title: ClassVar[str] = "LPIPS (AlexNet)"
     family: ClassVar = "paired"
     sees: ClassVar[frozenset[str]] = frozenset()
+    variables: ClassVar[tuple[str, ...]] = (VARIABLE,)
 
     def measure(self, comparison: Comparison) -> Measurement:
         """Scores of one row."""

@@ -11,7 +11,7 @@ from geodiff_sar.evaluation.neighbours import DUPLICATE_DISTANCE, Nearest, neare
 from geodiff_sar.evaluation.radar_values import rounded
 from geodiff_sar.evaluation.remembered import Remembered, content_key
 
-REAL_QUANTILE, REAL_SHARE = 0.01, 0.75
+REAL_QUANTILE, REAL_SHARE, DUPLICATE_SHARE = 0.01, 0.75, 0.25
 
 _AMONG_REAL: Remembered[Nearest] = Remembered(2)
 
@@ -34,7 +34,7 @@ class Memorisation(Metric):
     Limits: a chip that copies the target onto new clutter, or that speckle was smoothed off, is not found: look at
     the nearest pairs too. Authenticity of unrelated chips is perfect: noise scores best. It hangs on how densely the
     training set samples azimuth; so the control rows, whose training chips are the gallery, are to be compared with
-    care. Duplicates within more than one per cent of the training set lower the threshold.
+    care. Training chips nearer to another than a quarter of the median are duplicates and do not count for the threshold.
     """
 
     title: ClassVar[str] = "Memorisation"
@@ -56,6 +56,8 @@ class Memorisation(Metric):
         threshold = copy_threshold(among.distance)
         copies = nearest.distance < threshold
         note = f"threshold {threshold:.3f}; median among training chips {np.median(among.distance):.3f}"
+        duplicates = int(_duplicates(among.distance).sum())
+        note += f"; {duplicates} training chips are duplicates of others" if duplicates else ""
         authentic = nearest.distance > among.distance[nearest.place]
         base = max(float(np.median(among.distance)), 1e-6)
         ratio = bootstrap(nearest.distance / base, lambda x: np.median(x, axis=1), comparison.seed)
@@ -89,8 +91,20 @@ class Memorisation(Metric):
 
 
 def copy_threshold(among_real: np.ndarray) -> float:
-    """Distance under which a chip is called a copy, from the leave-one-out distances of real chips."""
-    return min(DUPLICATE_DISTANCE, REAL_SHARE * float(np.quantile(among_real, REAL_QUANTILE)))
+    """Distance under which a chip is called a copy, from the leave-one-out distances of real chips.
+
+    Duplicates among the real chips say nothing of how near different chips are; they are left out.
+    """
+    apart = among_real[~_duplicates(among_real)]
+    if len(apart) == 0:  # every chip is there twice
+        return DUPLICATE_DISTANCE
+    return min(DUPLICATE_DISTANCE, REAL_SHARE * float(np.quantile(apart, REAL_QUANTILE)))
+
+
+def _duplicates(among_real: np.ndarray) -> np.ndarray:
+    """Which real chips are far nearer to another than real chips usually are."""
+    median = float(np.median(among_real))
+    return among_real < DUPLICATE_SHARE * (median if median > 0 else np.inf)
 
 
 def _share(quantity: str, hits: int, n: int, direction, note: str, headline: bool) -> Score:
