@@ -41,6 +41,8 @@ SEEDS = 3
 CREASE_DEG, EDGE_STEP_M = 30.0, 0.04
 TURRET_DEG = -15.0
 """The real T72s' turrets point about this far to starboard; seen in the chips, chosen on the dev half."""
+TURRET_AXIS_M = -0.8
+"""Where along the hull the turret turns."""
 # every first hit is recorded, however weak its coherent part: the body's power is made from them
 RECORD_ALL = 1e-9
 TRACE = TraceOptions(
@@ -208,6 +210,6 @@ def _t72_proportions(mesh: TriangleMesh) -> TriangleMesh:
     vertices[:, 2] = np.where(turret, 1.40 + 1.25 * (z - 1.6), 0.9 * z)
     vertices[barrel, 0] = 0.6 + 1.26 * (x[barrel] - 0.6)
     c, s = np.cos(np.radians(TURRET_DEG)), np.sin(np.radians(TURRET_DEG))
-    ahead, aside = vertices[turret, 0] + 0.8, vertices[turret, 1]
-    vertices[turret, 0], vertices[turret, 1] = c * ahead - s * aside - 0.8, s * ahead + c * aside
+    ahead, aside = vertices[turret, 0] - TURRET_AXIS_M, vertices[turret, 1]
+    vertices[turret, 0], vertices[turret, 1] = c * ahead - s * aside + TURRET_AXIS_M, s * ahead + c * aside
     return replace(mesh, vertices=vertices)

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from _angles import NEAR_DEG, circular, numbers_of, resampled, surprise
 from _report import parser, report
-from _similarity import Bands, chip_power, features, scores
+from _similarity import chip_power, scores
 from _templates import Bank, Weights, btr70, make_bank, mean_power, t72, t72_three_factors, two_boxes
 from PIL import Image
 
 from geodiff_sar.core.errors import FileError
+from geodiff_sar.data.alignment import Bands, band_spectra
 
 VEHICLES = ("T72", "BTR70")
 GOALS = {"T72": 85.0, "BTR70": 92.0}
@@ -173,7 +174,7 @@ class Study:
         weighted = {part: getattr(knobs.weights, KNOB[part][0]) * KNOB[part][1] for part in parts if part in KNOB}
         weighted["lit"] = 0.0 if "no shadow" in parts else 1.0
         power = mean_power(self.banks[bank], weighted, knobs.weights)
-        return scores(features(chips.power, knobs.bands), features(power, knobs.bands), self.threads)
+        return scores(band_spectra(chips.power, knobs.bands), band_spectra(power, knobs.bands), self.threads)
 
     def errors(self, name: str, bank: str, parts: tuple[str, ...], knobs: Knobs) -> np.ndarray:
         """Absolute azimuth error of every chip, degrees, modulo 360."""
@@ -184,7 +185,7 @@ class Study:
     def ceiling(self, name: str, bands: Bands) -> np.ndarray:
         """The same with real chips as templates: of the other serial, or of the same one at least 3 degrees away."""
         chips = self.real[name]
-        spectra = features(chips.power, bands)
+        spectra = band_spectra(chips.power, bands)
         table = scores(spectra, spectra, self.threads)
         apart = circular(chips.azimuth[None] - chips.azimuth[:, None])
         several = len(np.unique(chips.serial)) > 1

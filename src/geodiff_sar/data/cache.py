@@ -67,10 +67,17 @@ class TensorCache:
 
 
 def latent_key(
-    image_sha256: str, model_hash: str, dtype: str, width: int, height: int, remap_record: dict[str, Any]
+    image_sha256: str,
+    model_hash: str,
+    dtype: str,
+    width: int,
+    height: int,
+    remap_record: dict[str, Any],
+    turns: int = 0,
 ) -> str:
-    """Key of a latent: picture bytes, VAE weights, number format, size and remap."""
-    return sha256_json(["latent", 1, image_sha256, model_hash, dtype, width, height, remap_record])
+    """Key of a latent: picture bytes, VAE weights, number format, size, remap, and the quarter turns of the picture."""
+    turned = [turns] if turns else []
+    return sha256_json(["latent", 1, image_sha256, model_hash, dtype, width, height, remap_record, *turned])
 
 
 def text_key(caption: str, model_hash: str, dtype: str, token_lengths: tuple[int, ...]) -> str:

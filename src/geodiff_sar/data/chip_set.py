@@ -12,8 +12,8 @@ from jaxtyping import Float, Float32, Int, UInt8
 from geodiff_sar.core.console import progress_bar
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.files import sha256_bytes
-from geodiff_sar.data.image import load_chip
-from geodiff_sar.data.pixels import ChipGrid, PixelRemap, to_frame
+from geodiff_sar.data.image import load_chip, load_in_frame
+from geodiff_sar.data.pixels import ChipGrid, PixelRemap, frame_grid, to_frame
 from geodiff_sar.data.sample import Sample
 
 KindT = TypeVar("KindT", PixelRemap, ChipGrid)
@@ -127,7 +127,7 @@ def read_chip_set(samples: Sequence[Sample], name: str, crop: int | None = None)
     with progress_bar() as bar:
         line = bar.add_task(f"reading {name}", total=len(samples), note="")
         for sample in samples:
-            picture = to_frame(load_chip(sample.image_path), grid)
+            picture = load_in_frame(sample.image_path, grid)
             mask = None if sample.mask_path is None else to_frame(load_mask(sample.mask_path), grid)
             if mask is not None and mask.shape != picture.shape:
                 raise DataError(
@@ -142,8 +142,7 @@ def read_chip_set(samples: Sequence[Sample], name: str, crop: int | None = None)
             pictures.append(picture)
             masks.append(mask)
             bar.advance(line)
-    if grid.range_direction is not None:
-        grid = grid.model_copy(update={"range_direction": "right"})
+    grid = frame_grid(grid)
     sizes = Counter(picture.shape for picture in pictures)
     if len(sizes) > 1:
         listed = ", ".join(f"{n} of {w} x {h}" for (h, w), n in sizes.most_common(5))

@@ -26,12 +26,13 @@ SUFFIXES = (".safetensors", ".pt", ".npy", ".npz")
 """Order in which a sample's feature file is looked for."""
 
 
-def load_features(path: Path, expected_width: int | None = 64) -> GeometryPrior:
+def load_features(path: Path, expected_width: int | None = 64, maps: bool = True) -> GeometryPrior:
     """Read a feature file of any of the four formats.
 
     Args:
         path: the file.
         expected_width: required width D of the features; None accepts any.
+        maps: False leaves the maps in the file.
 
     Raises:
         FileError: missing, empty, truncated, of another format, or holding a pickle (never executed).
@@ -70,11 +71,11 @@ def load_features(path: Path, expected_width: int | None = 64) -> GeometryPrior:
             "set data.pointcloud_dim to the width of the files, or extract the features again",
         )
     coordinates = arrays.get("coordinates")
-    maps = arrays.get("maps")
+    layers = arrays.get("maps") if maps else None
     return GeometryPrior(
         features,
         None if coordinates is None else _float32(path, "coordinates", coordinates),
-        None if maps is None else _float32(path, "maps", maps),
+        None if layers is None else _float32(path, "maps", layers),
         pose=_made(path, "pose", Pose, extra.get("pose")),
         radar=_made(path, "radar", RadarParams, extra.get("radar")),
         provenance={**_table(path, "provenance", extra.get("provenance")), "file": str(path)},
@@ -120,6 +121,25 @@ def save_features(path: Path, prior: GeometryPrior, more: Mapping[str, np.ndarra
                 content["text_label"] = str(prior.provenance.get("text_label", ""))
                 content["metadata"] = {"azimuth_angle": prior.pose.azimuth_deg} if prior.pose else {}
                 torch.save(content, file)
+
+
+def feature_header(path: Path) -> dict[str, Any]:
+    """Pose, radar and provenance in the header of a ``.safetensors`` file, without reading its tensors.
+
+    Raises:
+        FileError: missing, damaged, or without such a header.
+    """
+    require_file(path, "point features", "check the path, or extract the features again")
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {}).get("geodiff_sar", "{}"))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise FileError(
+            path, f"cannot be read; truncated or damaged ({_reason(error)})", "an intact .safetensors file", _AGAIN
+        ) from error
+    if not isinstance(header, dict) or not isinstance(header.get("provenance"), dict):
+        raise FileError(path, "does not say where it came from", "a file that this tool wrote", _AGAIN)
+    return header
 
 
 def find_features(folder: Path, sample_id: str) -> Path | None:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.files import require_file
 from geodiff_sar.data.formats import find_format
+from geodiff_sar.data.pixels import ChipGrid, to_frame
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -32,6 +33,12 @@ def load_chip(path: Path) -> Float[np.ndarray, "height width"]:
             path, f"the least pixel is {amplitude.min():g}", "amplitudes are not negative", "store the magnitude"
         )
     return amplitude
+
+
+def load_in_frame(path: Path, grid: ChipGrid) -> Float[np.ndarray, "cross_range range"]:
+    """As ``load_chip``, turned into the package's frame, where range grows to the right; as it lies in the file where
+    ``grid`` does not say the direction of range."""
+    return to_frame(load_chip(path), grid)
 
 
 def to_grey8(amplitude: Float[np.ndarray, "height width"]) -> np.ndarray:

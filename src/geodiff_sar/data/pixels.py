@@ -133,12 +133,22 @@ class ChipPixels(Options):
     grid: ChipGrid = Field(default=UNKNOWN_GRID, description="how the pixels lie")
 
 
+def quarter_turns(grid: ChipGrid) -> int:
+    """Quarter turns, counter-clockwise, that bring a picture of this grid into the package's frame; 0 where the direction
+    of range is unknown."""
+    return 0 if grid.range_direction is None else QUARTER_TURNS[grid.range_direction]
+
+
+def frame_grid(grid: ChipGrid) -> ChipGrid:
+    """The grid of pictures after ``to_frame``. Spacings and widths belong to range and cross-range, so they stay."""
+    return grid if grid.range_direction is None else grid.model_copy(update={"range_direction": "right"})
+
+
 def to_frame(picture: Num[np.ndarray, "height width"], grid: ChipGrid) -> Num[np.ndarray, "cross_range range"]:
     """A picture or mask turned so that range grows to the right (the radar on the left); as it is where the direction is
     unknown.
 
     Turning never mirrors a target.
     """
-    if grid.range_direction is None:
-        return picture
-    return np.ascontiguousarray(np.rot90(picture, QUARTER_TURNS[grid.range_direction]))
+    turns = quarter_turns(grid)
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

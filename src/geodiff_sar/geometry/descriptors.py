@@ -84,6 +84,15 @@ def encode_cloud(
     return np.clip(features, -3.0, 3.0).astype(np.float32), kept[chosen]
 
 
+def with_positions(
+    features: Float32[np.ndarray, "point 64"], position: Float32[np.ndarray, "point 3"]
+) -> Float32[np.ndarray, "point 64"]:
+    """The features of the same points at other places: slant range, cross-range, height, m. What they hold about neighbours
+    and strength stays."""
+    place = np.clip(_place(position.astype(np.float64)), -3.0, 3.0).astype(np.float32)
+    return np.concatenate([place, features[:, place.shape[1] :]], axis=1)
+
+
 def _place(position: np.ndarray) -> np.ndarray:
     scaled = position / SCALE_M
     waves = [f(np.pi * 2.0**octave * scaled) for octave in range(OCTAVES) for f in (np.sin, np.cos)]

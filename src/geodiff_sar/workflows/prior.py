@@ -67,7 +67,7 @@ def make_priors(request: PriorRequest) -> str:
     workers = fitting_workers(request.workers, len(missing), plan.pose_bytes)
     claim(request.out, mark, request.overwrite)
     if missing:
-        warm_up(plan)
+        warm_up(plan.radar, plan.config.prior)
         tracer = plan.tracer(plan.targets[0])
         threads = max(1, (request.workers or processors()) // len(missing))
         jobs = run_jobs(missing, lambda view: _make(request, plan, tracer, view, threads), workers, "tracing", "poses")

@@ -57,7 +57,7 @@ def simulate(request: SimulateRequest) -> str:
     claim(request.out, mark, request.overwrite)
     write_toml(request.out / "config.toml", plan.config)
     if missing:
-        warm_up(plan)
+        warm_up(plan.radar, plan.config.prior)
     outside = 0.0
     for target in plan.targets:
         views = [view for view in missing if view.target is target]

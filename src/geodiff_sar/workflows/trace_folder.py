@@ -1,6 +1,7 @@
 """The folder that a tracing workflow fills: it belongs to one set of settings, and is gone on with after an interruption."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,17 @@ PARTS = {
 }
 
 
-def claim(folder: Path, fingerprint: dict[str, Any], overwrite: bool) -> None:
+def claim(folder: Path, fingerprint: dict[str, Any], overwrite: bool, files: Iterable[str] = ()) -> None:
     """Take ``folder`` for these settings.
 
     Files of a run with the same fingerprint are kept and gone on with. ``overwrite`` makes them anew; those of another
     fingerprint are removed first, so that a folder never mixes two.
+
+    Args:
+        folder: the folder.
+        fingerprint: of the settings.
+        overwrite: remove files that were made otherwise.
+        files: names of the files that this run writes, where PRODUCT does not know them; the mark lists them.
 
     Raises:
         OptionError: the folder holds something else.
@@ -34,7 +41,8 @@ def claim(folder: Path, fingerprint: dict[str, Any], overwrite: bool) -> None:
         raise OptionError("--out", f"{folder} is a file", "a folder", "choose another folder")
     if mark.is_file():
         others = _differences(mark, fingerprint)
-        products = _products(folder) if others else []
+        products = _products(folder, mark) if others else []
+        files = files if others else {*files, *_listed(mark)}
         if products and not overwrite:
             raise OptionError(
                 "--out",
@@ -52,7 +60,7 @@ def claim(folder: Path, fingerprint: dict[str, Any], overwrite: bool) -> None:
             "--out", f"{folder} exists and is not empty", "a new folder, or one to go on with", "choose another folder"
         )
     require_writable(folder)
-    write_json(mark, fingerprint)
+    write_json(mark, {**fingerprint, **({"files": sorted(files)} if files else {})})
 
 
 def _differences(mark: Path, fingerprint: dict[str, Any]) -> list[str]:
@@ -68,10 +76,22 @@ def _differences(mark: Path, fingerprint: dict[str, Any]) -> list[str]:
     return [words for key, words in PARTS.items() if found.get(key) != fingerprint.get(key)]
 
 
-def _products(folder: Path) -> list[Path]:
-    """Chips and priors in the folder, told by their names."""
+def _listed(mark: Path) -> list[str]:
+    """Names of the files that a mark lists; names that lead out of the folder are no such names."""
+    try:
+        found = read_json(mark)
+    except FileError:
+        return []
+    names = found.get("files", []) if isinstance(found, dict) else []
+    return [name for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts]
+
+
+def _products(folder: Path, mark: Path) -> list[Path]:
+    """Chips and priors in the folder, told by their names or listed in its mark."""
+    listed = [folder / name for name in _listed(mark) if (folder / name).is_file()]
     places = (folder, folder / "chips", folder / "3d_features")
-    return [path for place in places if place.is_dir() for path in sorted(place.iterdir()) if _is_product(path)]
+    named = [path for place in places if place.is_dir() for path in sorted(place.iterdir()) if _is_product(path)]
+    return [*named, *(path for path in listed if path not in named)]
 
 
 def _is_product(path: Path) -> bool:

@@ -1,11 +1,13 @@
-"""From the command line of ``prior`` and ``simulate`` to checked requests."""
+"""From the command line of ``prior``, ``chip-priors`` and ``simulate`` to checked requests."""
 
 from typing import Any, TypeVar
 
-from geodiff_sar.core.config import apply_overrides, parse_options, read_toml
+from geodiff_sar.core.config import apply_overrides, load_options, parse_options, read_toml
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.geometry.mesh_prepare import MeshOptions
 from geodiff_sar.geometry.prior import PriorOptions
+from geodiff_sar.workflows.chip_prior_plan import ChipPriorConfig, with_meshes
+from geodiff_sar.workflows.chip_priors import ChipPriorRequest
 from geodiff_sar.workflows.prior import PriorRequest
 from geodiff_sar.workflows.simulate import SimulateRequest
 from geodiff_sar.workflows.tracing import TraceConfig
@@ -68,6 +70,24 @@ def simulate_request(settings: dict[str, Any]) -> SimulateRequest:
     sources = [str(settings["config"])] if settings["config"] is not None else []
     config = parse_options(TraceConfig, data, " with ".join([*sources, "geodiff-sar simulate"]))
     return SimulateRequest(config, settings["out"], settings["workers"], settings["overwrite"])
+
+
+def chip_prior_request(settings: dict[str, Any]) -> ChipPriorRequest:
+    """The request of ``geodiff-sar chip-priors``: the configuration file, then ``--set``, then ``--align``."""
+    config = load_options(ChipPriorConfig, settings["config"], settings["overrides"] or [])
+    if settings["align"] is not None:
+        data = {**config.model_dump(), "align": settings["align"] or None}
+        config = parse_options(ChipPriorConfig, data, "--align")
+    if settings["meshes"] is not None and not settings["meshes"].is_dir():
+        raise OptionError("--meshes", f"{settings['meshes']} is no folder", "a folder of mesh files", "check the path")
+    return ChipPriorRequest(
+        settings["chips"],
+        with_meshes(config, settings["meshes"]),
+        settings["out"],
+        settings["layout"],
+        settings["workers"],
+        settings["overwrite"],
+    )
 
 
 def _names(option: str, text: str) -> list[str]:

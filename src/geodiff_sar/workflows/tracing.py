@@ -207,14 +207,14 @@ def resolve_target(options: TargetOptions, wavelength_m: float) -> Target:
     return Target(label, slug, mesh, tuple(report))
 
 
-def warm_up(plan: Plan) -> None:
+def warm_up(radar: RadarOptions, prior: PriorOptions) -> None:
     """Compile the ray tracer if this machine has not done so, and say so; a second call costs nothing."""
     announced = not is_compiled(follow_rays)
     if announced:
         say("compiling the ray tracer for this machine, once; this takes about half a minute")
     start = time.perf_counter()
-    small = plan.config.prior.model_copy(update={"trace": TraceOptions(rays=1000)})
-    radar = plan.radar.model_copy(update={"rows": 16, "columns": 16})
+    small = prior.model_copy(update={"trace": TraceOptions(rays=1000)})
+    radar = radar.model_copy(update={"rows": 16, "columns": 16})
     wall = TriangleMesh(np.array([[0.0, -1, 0], [0, 1, 0], [0, 0, 2]]), np.array([[0, 1, 2]]))
     PriorTracer(wall, radar, small).products(Pose(0.0, 30.0), ["HH"])
     if announced:

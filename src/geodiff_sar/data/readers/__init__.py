@@ -1,5 +1,6 @@
 """Data layouts: each reader turns a folder into samples. A new layout is one new file here."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from geodiff_sar.core.errors import DataError, FileError
@@ -13,17 +14,20 @@ FIRST, LAST = ("described", "table"), "reference"
 """A description or a table rules whatever else lies in the folder; class folders of pictures are what is left."""
 
 
-def read_samples(root: Path, layout: str = "auto", pointcloud_dir: Path | None = None) -> list[Sample]:
+def read_samples(
+    root: Path, layout: str = "auto", pointcloud_dir: Path | None = None, classes: Sequence[str] = ()
+) -> list[Sample]:
     """All samples below ``root``, sorted by id.
 
     Args:
         root: the data folder, or a ``dataset.toml``.
         layout: a name of READERS, or "auto" for the one that recognises the folder.
         pointcloud_dir: folder of the point features; None: where the layout keeps them.
+        classes: targets to take, by the name in captions; empty: all.
 
     Raises:
         FileError: no such folder, or no layout recognises it, or several do.
-        DataError: a caption is missing or does not parse, or two samples have one id.
+        DataError: a caption is missing or does not parse, two samples have one id, or no chip shows one of the classes.
     """
     described = root.suffix == ".toml" and root.is_file()
     if not root.is_dir() and not described:
@@ -53,7 +57,20 @@ def read_samples(root: Path, layout: str = "auto", pointcloud_dir: Path | None =
                 "rename one of them",
             )
         seen[sample.id] = sample
-    return sorted(samples, key=lambda sample: sample.id)
+    return sorted(_of_classes(root, samples, classes), key=lambda sample: sample.id)
+
+
+def _of_classes(root: Path, samples: list[Sample], classes: Sequence[str]) -> list[Sample]:
+    known = sorted({sample.caption.target for sample in samples})
+    unknown = [name for name in classes if name not in known]
+    if unknown:
+        raise DataError(
+            "classes",
+            f"{', '.join(unknown)}: no chip in {root} shows it",
+            f"classes are {', '.join(known)}",
+            "correct it",
+        )
+    return [sample for sample in samples if not classes or sample.caption.target in classes]
 
 
 def find_layout(root: Path) -> str:

@@ -9,6 +9,7 @@ from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.files import read_text
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import Caption, parse_caption
+from geodiff_sar.data.features import find_features
 from geodiff_sar.data.pixels import ChipGrid, PixelRemap
 from geodiff_sar.data.readers import READERS
 from geodiff_sar.data.readers.base import Reader
@@ -16,7 +17,7 @@ from geodiff_sar.data.readers.table import read_number
 from geodiff_sar.data.sample import Sample
 from geodiff_sar.data.sectors import wrapped
 
-TABLE, MASKS = "manifest.csv", "masks"
+TABLE, MASKS, FEATURES = "manifest.csv", "masks", "3d_features"
 REMAPS = {
     "linear": PixelRemap(kind="power", exponent=1.0, scaling="per-chip"),
     "enhanced": PixelRemap(kind="nonlinear", name="enhanced", scaling="per-chip"),
@@ -57,7 +58,9 @@ class ManifestReader(Reader):
         missing = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
         if missing:
             raise DataError(table, f"lacks the columns {missing}", f"columns {', '.join(COLUMNS)}", "add them")
-        return [_sample(table, pictures, row, f"{table}:{rows.line_num}") for row in rows]
+        places = (pointcloud_dir, table.parent / FEATURES)
+        features = next((place for place in places if place is not None and place.is_dir()), None)
+        return [_sample(table, pictures, features, row, f"{table}:{rows.line_num}") for row in rows]
 
 
 def _folders(root: Path) -> tuple[Path, Path] | None:
@@ -69,7 +72,7 @@ def _folders(root: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def _sample(table: Path, pictures: Path, row: dict[str, str], source: str) -> Sample:
+def _sample(table: Path, pictures: Path, features: Path | None, row: dict[str, str], source: str) -> Sample:
     empty = [name for name in COLUMNS if not row.get(name)]
     if empty:
         raise DataError(
@@ -91,7 +94,7 @@ def _sample(table: Path, pictures: Path, row: dict[str, str], source: str) -> Sa
         caption,
         str(caption),
         Pose(azimuth, depression),
-        None,
+        None if features is None else find_features(features, chip.stem),
         remap=REMAPS[pictures.name],
         grid=GRID,
         mask_path=mask if mask.is_file() else None,
