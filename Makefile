@@ -34,7 +34,7 @@ bench: setup
 	$(BIN)/python benchmarks/generate.py
 
 mini: setup
-	$(BIN)/geodiff-sar pretrain --config configs/mini.toml
+	$(BIN)/geodiff-sar pretrain --config configs/mini/mini.toml
 
 clean:
 	rm -rf $(VENV) dist build

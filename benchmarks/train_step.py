@@ -13,16 +13,19 @@ import torch
 from _report import parser, report
 from accelerate import Accelerator
 
+from geodiff_sar.core.types import Pose
 from geodiff_sar.data.dataset import ChipDataset
 from geodiff_sar.data.readers import read_samples
-from geodiff_sar.data.simulated import random_chips, write_chips
+from geodiff_sar.data.simulated import ChipSpec, simulate_chips, write_chips
+from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.base import load_base
 from geodiff_sar.model.lora import add_lora
 from geodiff_sar.training.adapter_task import AdapterTask, DatasetSource
 from geodiff_sar.training.loop import Hooks, run_loop
 from geodiff_sar.training.optimizers import build_optimizer
+from geodiff_sar.workflows.adapter_parts import build_conditioning
 from geodiff_sar.workflows.run_folder import training_log
-from geodiff_sar.workflows.train import TrainConfig, build_conditioning
+from geodiff_sar.workflows.train_config import TrainConfig
 
 LIMIT = 0.9
 
@@ -36,7 +39,8 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_chips(folder / "data", random_chips(64, 5))
+        specs = [ChipSpec("Kodiak 100", Pose(5.625 * k, 35.0), seed=k) for k in range(64)]
+        write_chips(folder / "data", simulate_chips(specs))
         bare, whole = _measure(folder, given.batch, given.steps, given.rounds)
     slow, fast = statistics.median(whole), statistics.median(bare)
     report(
@@ -73,7 +77,7 @@ def _measure(folder: Path, batch: int, steps: int, rounds: int) -> tuple[list[fl
     conditioning = build_conditioning(config, base, dataset)
     add_lora(base.transformer, config.lora, config.train.seed)
     task = AdapterTask(
-        base.transformer, conditioning, config.objective, base.settings.shift, torch.device("cpu"), torch.float32
+        Backbone(base.transformer, conditioning), config.objective, base.settings.shift, torch.device("cpu")
     )
     source = DatasetSource(dataset, batch, config.train.seed)
     batches = [source.load(item, 0) for item in source.plan(0)]

@@ -15,12 +15,15 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.name)
 def test_configuration_is_accepted(path):
-    if path.name == "mini.toml":
-        load_options(PretrainOptions, path)
-    elif path.name == "uav_ku_real.toml":
+    if path.name == "uav_ku_real.toml":
         make_plan(load_options(TraceConfig, path))
     else:
         with_resolved_fusion(load_options(TrainConfig, path))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("mini/*.toml")), ids=lambda path: path.name)
+def test_recipe_of_the_embedded_base_is_accepted(path):
+    load_options(PretrainOptions, path)
 
 
 def test_preset_of_the_published_script():

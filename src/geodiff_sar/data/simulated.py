@@ -1,7 +1,7 @@
-"""Chips and point clouds from the ray tracer, in memory: for the demo and for training the embedded base model."""
+"""Chips and point clouds from the ray tracer, in memory."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from PIL import Image
 
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.core.files import atomic_path, atomic_write_text
-from geodiff_sar.core.types import POLARISATIONS, GeometryPrior, Pose
+from geodiff_sar.core.types import GeometryPrior, Pose
 from geodiff_sar.core.work import processors, run_jobs
 from geodiff_sar.data.caption import Caption
 from geodiff_sar.data.features import save_features
@@ -20,7 +20,7 @@ from geodiff_sar.geometry.details import DetailOptions
 from geodiff_sar.geometry.options import SurfaceOptions, TraceOptions
 from geodiff_sar.geometry.prior import PriorOptions, PriorTracer
 from geodiff_sar.geometry.radar import PRESETS, RadarOptions
-from geodiff_sar.geometry.targets import build_target, target_names
+from geodiff_sar.geometry.targets import build_target
 
 BANDS = {"Ku": "compact-ku", "X": "compact-x"}
 OPTIONS = PriorOptions(
@@ -28,8 +28,6 @@ OPTIONS = PriorOptions(
     details=DetailOptions(per_m2=5.0, mean_dbsm=-22.0, spread_db=7.0),
 )
 """Fewer rays than the default, a faintly diffuse skin, small scatterers."""
-
-POLARISATIONS_PER_TRACE = 2
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,10 @@ class ChipSpec:
 def simulate_chip(spec: ChipSpec) -> SimulatedChip:
     """Simulate one chip; the same specification gives the same bits."""
     radar = simulated_radar(spec.band, spec.resolution, spec.size)
-    return _chips(spec.target, spec.pose, radar, [spec.polarisation], spec.seed)[0]
+    tracer = _tracer(spec.target, radar)
+    chip = tracer.products(spec.pose, [spec.polarisation], spec.seed).chips[spec.polarisation]
+    caption = Caption(tracer.mesh.name, radar.band, radar.resolution_name, spec.polarisation, spec.pose.azimuth_deg)
+    return SimulatedChip(chip.grey.astype(np.float32), caption, spec.pose, chip.prior)
 
 
 def simulate_chips(specs: Sequence[ChipSpec], workers: int | None = None) -> list[SimulatedChip]:
@@ -103,41 +104,6 @@ def simulate_chips(specs: Sequence[ChipSpec], workers: int | None = None) -> lis
     jobs = run_jobs(numbered, lambda item: simulate_chip(item[1]), workers or processors(), "tracing", "chips")
     made = {number: chip for (number, _), chip in jobs}
     return [made[number] for number, _ in numbered]
-
-
-def random_chips(
-    count: int, seed: int, size: int = 128, targets: tuple[str, ...] | None = None, workers: int | None = None
-) -> Iterator[SimulatedChip]:
-    """``count`` chips with random target, azimuth, depression (25..45 degrees), band, polarisation and resolution.
-
-    One trace serves two chips of different polarisation. Chips come in a fixed order, the same whatever the number
-    of workers.
-    """
-    names = targets or tuple(target_names())
-    rng = np.random.default_rng([seed, 7])
-    draws = []
-    for index in range(-(-count // POLARISATIONS_PER_TRACE)):
-        pose = Pose(round(float(rng.uniform(0, 359.9)), 1), round(float(rng.uniform(25, 45)), 1))
-        radar = simulated_radar(str(rng.choice(["X", "Ku"])), "High" if rng.random() < 0.8 else "Low", size)
-        chosen = [str(name) for name in rng.choice(POLARISATIONS, POLARISATIONS_PER_TRACE, replace=False)]
-        draws.append((index, names[index % len(names)], pose, radar, chosen))
-    waiting: dict[int, list[SimulatedChip]] = {}
-    upcoming = made = 0
-    jobs = run_jobs(
-        draws,
-        lambda draw: _chips(*draw[1:], seed=seed * 1_000_003 + draw[0]),
-        workers or processors(),
-        "tracing",
-        "poses",
-    )
-    for draw, chips in jobs:
-        waiting[draw[0]] = chips
-        while upcoming in waiting:
-            for chip in waiting.pop(upcoming):
-                if made < count:
-                    yield chip
-                made += 1
-            upcoming += 1
 
 
 def write_chips(root: Path, chips: Iterable[SimulatedChip]) -> None:
@@ -157,20 +123,6 @@ def write_chips(root: Path, chips: Iterable[SimulatedChip]) -> None:
         }
         lines.append(json.dumps(row))
     atomic_write_text(root / "metadata.jsonl", "\n".join(lines) + "\n")
-
-
-def _chips(target: str, pose: Pose, radar: RadarOptions, polarisations: list[str], seed: int) -> list[SimulatedChip]:
-    tracer = _tracer(target, radar)
-    products = tracer.products(pose, polarisations, seed)
-    return [
-        SimulatedChip(
-            products.chips[name].grey.astype(np.float32),
-            Caption(tracer.mesh.name, radar.band, radar.resolution_name, name, pose.azimuth_deg),
-            pose,
-            products.chips[name].prior,
-        )
-        for name in polarisations
-    ]
 
 
 @lru_cache(maxsize=64)

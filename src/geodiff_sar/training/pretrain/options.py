@@ -3,15 +3,9 @@
 from pydantic import Field, model_validator
 
 from geodiff_sar.core.config import Options
+from geodiff_sar.data.corpus import CorpusOptions
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.training.loop_options import LoopOptions
-
-
-class SimulatedDataOptions(Options):
-    """Chips made by the ray tracer when no folder is given."""
-
-    count: int = Field(default=6000, ge=8, description="number of chips")
-    seed: int = Field(default=1, ge=0, description="seed of poses, clutter and noise")
 
 
 class TextSizes(Options):
@@ -74,6 +68,9 @@ class TransformerSizes(Options):
 class StageOptions(LoopOptions):
     """Length and pace of one stage. Stages run in float32 on the CPU, without previews or validation."""
 
+    warmup: int = Field(default=100, ge=0, description="steps over which the learning rate rises")
+    weight_decay: float = Field(default=0.01, ge=0, description="weight decay of AdamW")
+
     @model_validator(mode="after")
     def _only_what_is_read(self) -> "StageOptions":
         unused = ("max_epochs", "precision", "device", "gradient_checkpointing")
@@ -111,7 +108,6 @@ class TransformerStageOptions(StageOptions):
     max_steps: int | None = Field(default=4000, ge=1)
     batch_size: int = Field(default=32, ge=1)
     lr: float = Field(default=6e-4, gt=0)
-    warmup: int = Field(default=100, ge=0)
     caption_dropout: float = Field(default=0.1, ge=0, lt=1)
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
     checkpoint_every_steps: int | None = Field(default=100, ge=1)
@@ -123,9 +119,12 @@ class PretrainOptions(Options):
     output_dir: str = Field(
         default="output/mini", description="folder of the new base; its work/ folder holds checkpoints and caches"
     )
-    data_root: str | None = Field(default=None, description="folder of chips with captions; None: simulated chips")
+    data_root: str | None = Field(default=None, description="folder of chips with captions; None: the corpus")
     layout: str = Field(default="auto", description="layout of data_root; see `geodiff-sar list layouts`")
-    simulated: SimulatedDataOptions = SimulatedDataOptions()
+    corpus: CorpusOptions = CorpusOptions()
+    corpus_folder: str | None = Field(
+        default=None, description="where the corpus is kept; None: in the work folder. Several runs can share one"
+    )
     resolution: tuple[int, int] = Field(
         default=(128, 128), description="width and height of the native picture, pixels"
     )
@@ -137,6 +136,9 @@ class PretrainOptions(Options):
     remap: AmplitudeRemap = AmplitudeRemap()
     store: str = Field(
         default="float16", pattern="^(float16|float32)$", description="number format of the written weights"
+    )
+    held_out: int = Field(
+        default=200, ge=0, multiple_of=2, description="simulated chips on which the finished autoencoder is measured"
     )
     text: TextSizes = TextSizes()
     vae: VaeSizes = VaeSizes()

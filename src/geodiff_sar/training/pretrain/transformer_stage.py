@@ -9,7 +9,9 @@ from diffusers import SD3Transformer2DModel
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geodiff_sar.data.blocks import BlockStore
 from geodiff_sar.training.objective import ObjectiveOptions, flow_loss, sample_u
+from geodiff_sar.training.pretrain.batches import whole_batches
 from geodiff_sar.training.pretrain.options import PretrainOptions, TransformerStageOptions
 from geodiff_sar.training.task import BatchSource, Task
 
@@ -37,10 +39,17 @@ def build_transformer(options: PretrainOptions) -> SD3Transformer2DModel:
 
 @dataclass(frozen=True)
 class LatentBatch:
-    """Scaled latents (mean and standard deviation) with their text."""
+    """Scaled latents with their text.
+
+    Attributes:
+        mean: posterior mean.
+        std: posterior standard deviation of each channel, the same for all chips.
+        context, pooled: encoded captions.
+        ids: of the chips.
+    """
 
     mean: Float[Tensor, "batch channel height width"]
-    std: Float[Tensor, "batch channel height width"]
+    std: Float[Tensor, " channel"]
     context: Float[Tensor, "batch token context"]
     pooled: Float[Tensor, "batch pooled"]
     ids: list[str]
@@ -48,13 +57,21 @@ class LatentBatch:
 
 @dataclass(frozen=True)
 class LatentSet:
-    """All latents and texts of a data set; ``text_of[i]`` is the row of chip i's caption, row 0 is the empty caption."""
+    """Latents and texts of a data set, by chip.
 
-    mean: Float[Tensor, "chip channel height width"]
-    std: Float[Tensor, "chip channel height width"]
-    context: Float[Tensor, "text token context"]
-    pooled: Float[Tensor, "text pooled"]
-    text_of: list[int]
+    Attributes:
+        mean: posterior means.
+        std: posterior standard deviation of each channel.
+        context, pooled: encoded captions.
+        empty: context and pooled vector of the empty caption.
+        ids: names for messages.
+    """
+
+    mean: BlockStore
+    std: Float[Tensor, " channel"]
+    context: BlockStore
+    pooled: BlockStore
+    empty: tuple[Float[Tensor, "1 token context"], Float[Tensor, "1 pooled"]]
     ids: list[str]
 
 
@@ -65,18 +82,15 @@ class LatentSource(BatchSource[LatentBatch]):
         self.data, self.options = data, options
 
     def plan(self, epoch: int) -> list[Any]:
-        order = np.random.default_rng([self.options.seed, epoch]).permutation(len(self.data.ids))
-        size = self.options.batch_size
-        return [order[k : k + size].tolist() for k in range(0, max(len(order) - size, 0) + 1, size)]
+        return whole_batches(len(self.data.ids), self.options.batch_size, self.options.seed, epoch)
 
     def load(self, item: Any, epoch: int) -> LatentBatch:
         rng = np.random.default_rng([self.options.seed, epoch, *item])
-        dropped = rng.random(len(item)) < self.options.caption_dropout
-        rows = [0 if gone else self.data.text_of[index] for index, gone in zip(item, dropped, strict=True)]
+        dropped = torch.from_numpy(rng.random(len(item)) < self.options.caption_dropout)
         data = self.data
-        return LatentBatch(
-            data.mean[item], data.std[item], data.context[rows], data.pooled[rows], [data.ids[i] for i in item]
-        )
+        context = torch.where(dropped[:, None, None], data.empty[0], data.context[item])
+        pooled = torch.where(dropped[:, None], data.empty[1], data.pooled[item])
+        return LatentBatch(data.mean[item], data.std, context, pooled, [data.ids[i] for i in item])
 
 
 class TransformerTask(Task[LatentBatch]):
@@ -94,7 +108,7 @@ class TransformerTask(Task[LatentBatch]):
 
     def loss(self, batch: LatentBatch) -> tuple[Tensor, dict[str, float]]:
         # by shape: randn_like fills memory in the order of its argument's strides, which a cache may change
-        latents = batch.mean + batch.std * torch.randn(batch.std.shape)
+        latents = batch.mean + batch.std[:, None, None] * torch.randn(batch.mean.shape)
 
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
             return self.transformer(

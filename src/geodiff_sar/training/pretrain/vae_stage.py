@@ -1,5 +1,6 @@
 """Second stage: the autoencoder, trained on random crops of the chips."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from diffusers import AutoencoderKL
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geodiff_sar.training.pretrain.batches import whole_batches
 from geodiff_sar.training.pretrain.options import VaeSizes, VaeStageOptions
 from geodiff_sar.training.task import BatchSource, Task
 
@@ -47,13 +49,11 @@ class CropBatch:
 class CropSource(BatchSource[CropBatch]):
     """Random crops, some of them mirrored (an autoencoder has no azimuth to lose)."""
 
-    def __init__(self, chips: list[Float[np.ndarray, "height width"]], ids: list[str], options: VaeStageOptions):
+    def __init__(self, chips: Sequence[Float[np.ndarray, "height width"]], ids: list[str], options: VaeStageOptions):
         self.chips, self.ids, self.options = chips, ids, options
 
     def plan(self, epoch: int) -> list[Any]:
-        order = np.random.default_rng([self.options.seed, epoch]).permutation(len(self.chips))
-        size = self.options.batch_size
-        return [order[k : k + size].tolist() for k in range(0, max(len(order) - size, 0) + 1, size)]
+        return whole_batches(len(self.chips), self.options.batch_size, self.options.seed, epoch)
 
     def load(self, item: Any, epoch: int) -> CropBatch:
         rng = np.random.default_rng([self.options.seed, epoch, *item])

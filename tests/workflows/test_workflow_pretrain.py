@@ -1,0 +1,99 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from geodiff_sar.core.errors import DataError, OptionError
+from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.training.pretrain.options import PretrainOptions
+from geodiff_sar.workflows.pretrain import pretrain
+from geodiff_sar.workflows.pretraining.chips import ModelValues
+from geodiff_sar.workflows.pretraining.stage import read_log
+from geodiff_sar.workflows.roundtrip import RoundTripRequest, roundtrip
+from support import TINY, write_chips_root
+
+
+def test_pretraining_resumes_bit_for_bit(tmp_path, monkeypatch):
+    from geodiff_sar.core.errors import Interrupted
+    from geodiff_sar.workflows.pretraining import stage as module
+
+    slow = {**TINY, "train_transformer": {"max_steps": 4, "batch_size": 4, "checkpoint_every_steps": 2}}
+    whole = pretrain(PretrainOptions.model_validate({**slow, "output_dir": str(tmp_path / "a")}))
+    real = module.run_loop
+
+    def stopped(task, source, optimizer, schedule, options, *rest, **named):
+        if named.get("title") != "transformer":
+            return real(task, source, optimizer, schedule, options, *rest, **named)
+        result = real(task, source, optimizer, schedule, options.model_copy(update={"max_steps": 2}), *rest, **named)
+        result.finished = False
+        return result
+
+    options = PretrainOptions.model_validate({**slow, "output_dir": str(tmp_path / "b")})
+    monkeypatch.setattr(module, "run_loop", stopped)
+    with pytest.raises(Interrupted):
+        pretrain(options)
+    monkeypatch.setattr(module, "run_loop", real)
+    torch.manual_seed(99)
+    again = pretrain(options)
+    for part in ("transformer", "vae", "text_encoder", "tokenizer_2"):
+        for file in sorted((whole / part).iterdir()):
+            assert file.read_bytes() == (again / part / file.name).read_bytes(), file
+    with pytest.raises(DataError, match="another configuration"):
+        pretrain(options.model_copy(update={"shift": 2.0}))
+
+
+def test_papers_beside_the_base(tiny_base):
+    card = (tiny_base / "README.md").read_text()
+    assert "8 chips of the ray tracer" in card
+    assert "block_out_channels" in card
+    report = tiny_base / "work" / "report"
+    assert json.loads((report / "numbers.json").read_text()) == {}
+    for name in ("curves.png", "samples.png"):
+        assert np.asarray(Image.open(report / name)).std() > 0
+
+
+def test_a_log_after_a_resume_has_one_value_per_step(tmp_path):
+    rows = [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}, {"step": 2, "loss": 2.5}, {"step": 3, "loss": 1.0}]
+    (tmp_path / "vae.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 4, "lo')
+    assert read_log(tmp_path / "vae") == {"loss": [(1, 3.0), (2, 2.5), (3, 1.0)]}
+
+
+def test_grey_levels_and_amplitudes_become_the_same_model_values():
+    remap = AmplitudeRemap(exponent=0.5)
+    grey = np.random.default_rng(0).integers(0, 256, (2, 8, 8), dtype=np.uint8)
+    amplitudes = grey.astype(np.float32)
+    one, other = ModelValues(2, grey.__getitem__, remap), ModelValues(2, amplitudes.__getitem__, remap)
+    assert all(np.array_equal(one[k], other[k]) for k in range(2))
+    assert len(one[:5]) == 2
+
+
+def test_training_on_a_folder_and_the_round_trip_of_its_chips(tmp_path):
+    write_chips_root(tmp_path / "data", count=4)
+    folder = pretrain(
+        PretrainOptions.model_validate(
+            {**TINY, "output_dir": str(tmp_path / "base"), "data_root": str(tmp_path / "data")}
+        )
+    )
+    assert not (folder / "work" / "corpus").exists()
+    with pytest.raises(DataError, match="several sizes"):
+        roundtrip(RoundTripRequest(tmp_path / "data", tmp_path / "out", str(folder)))
+    square = tmp_path / "square"
+    square.mkdir()
+    for k in range(3):
+        grey = np.random.default_rng(k).integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(grey).save(square / f"{k}.png")
+        (square / f"{k}.txt").write_text("SAR image,A,Ku-band,High,HH-Polarization,0.0")
+    assert "psnr_db" in roundtrip(RoundTripRequest(square, tmp_path / "out", str(folder)))
+    written = json.loads((tmp_path / "out" / "roundtrip.json").read_text())
+    assert written["chips"] == 3
+    assert written["psnr_db"] < 20
+    assert (tmp_path / "out" / "roundtrip.png").is_file()
+
+
+def test_sizes_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(OptionError, match="multiples of 16"):
+        pretrain(PretrainOptions.model_validate({**TINY, "output_dir": str(tmp_path / "a"), "resolution": [40, 40]}))
+    with pytest.raises(OptionError, match=r"corpus.size"):
+        pretrain(PretrainOptions.model_validate({**TINY, "output_dir": str(tmp_path / "b"), "resolution": [64, 64]}))
