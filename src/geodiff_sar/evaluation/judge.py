@@ -119,7 +119,7 @@ class Judge:
         folders = {variable: _folder_content(os.environ.get(variable)) for variable in metric.variables}
         parts = [name, comparison.row, self.space.fingerprint, estimator, comparison.common_n, self.seed]
         grid = comparison.grid.model_dump(mode="json")
-        return sha256_json([*parts, content_key(*sets), priors, folders, grid, _sources()])[:24]
+        return sha256_json([*parts, content_key(*sets), priors, folders, grid, evaluation_sources()])[:24]
 
 
 def _folder_content(folder: str | None) -> list[list[str]] | None:
@@ -161,7 +161,7 @@ def finite(value: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _sources() -> str:
+def evaluation_sources() -> str:
     """Hash of this package's source: a number is read back only when the code that made it is unchanged."""
     files = sorted(Path(__file__).parent.rglob("*.py"))
     return sha256_bytes(__version__.encode(), *(path.read_bytes() for path in files))

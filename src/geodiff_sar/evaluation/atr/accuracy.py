@@ -30,7 +30,9 @@ class Estimate:
     per_seed: tuple[float, ...]
 
 
-def two_way(values: Float[np.ndarray, "seed chip"], bounds: tuple[float, float]) -> Estimate:
+def two_way(
+    values: Float[np.ndarray, "seed chip"], bounds: tuple[float, float], least_half: float | None = None
+) -> Estimate:
     """Mean of a table whose rows (seeds) and columns (chips) are both drawn at random.
 
     The model is ``x_sc = mean + a_s + b_c + e_sc`` (two-way random effects; Searle, Casella and McCulloch 1992, chapter
@@ -38,11 +40,12 @@ def two_way(values: Float[np.ndarray, "seed chip"], bounds: tuple[float, float])
     ``v_c = var(column means) / n`` less the share of e that it has in common with v_s. The quantile is Cochran's (1964),
     ``(t_{S-1} v_s + t_{n-1} v_c) / (v_s + v_c)``, so that three seeds that disagree give the wide interval that three
     seeds deserve. In simulations the 95 % interval covers at 94 to 98 %, with spread in seeds, chips or both. Chips are
-    taken as independent, which neighbours in azimuth are not quite. The half-width is never below 3 / n.
+    taken as independent, which neighbours in azimuth are not quite. The half-width is never below ``least_half``.
 
     Args:
         values: at least two seeds and two chips.
         bounds: smallest and largest value that the mean can have.
+        least_half: smallest half-width; None: 3 / n, for shares.
     """
     seeds, n = values.shape
     rows, columns = values.mean(axis=1), values.mean(axis=0)
@@ -55,7 +58,7 @@ def two_way(values: Float[np.ndarray, "seed chip"], bounds: tuple[float, float])
     if total > 0:
         tail = 0.5 + LEVEL / 2
         half = float(t.ppf(tail, seeds - 1) * of_seeds + t.ppf(tail, n - 1) * of_chips) / total**0.5
-    half = max(half, FEW_MISSES / n)
+    half = max(half, FEW_MISSES / n if least_half is None else least_half)
     value = float(values.mean())
     low, high = max(bounds[0], value - half), min(bounds[1], value + half)
     return Estimate(value, low, high, n, tuple(float(row) for row in rows))

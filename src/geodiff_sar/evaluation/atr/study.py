@@ -89,19 +89,12 @@ def run_study(material: Material, labels: Labels, options: AtrOptions, cache: Pa
         training, tests = deal(setting, seed)
         if setting not in facts:
             facts[setting] = _facts(setting, training, tests, labels)
-        path = cache / "atr" / f"{_key(training, tests, labels, options, seed)[:32]}.json"
-        if path.is_file():
-            found[setting, seed] = _read(path, labels, tests)
-            continue
-        if made == 0:
-            _announce(training, labels, options, len(jobs) - number + 1)
-        started = time.monotonic()
+        if made == 0 and not run_file(training, tests, labels, options, seed, cache).is_file():
+            announce(training, labels, options, len(jobs) - number + 1)
         title = f"{setting.title}, seed {seed} ({number}/{len(jobs)})"
-        guesses = carry_out(training, tests, labels, options, seed, title, path.with_suffix(".unfinished"))
-        write_json(path, {s: {h: g.tolist() for h, g in of.items()} for s, of in guesses.items()})
-        found[setting, seed] = guesses
-        seconds += time.monotonic() - started
-        made += 1
+        found[setting, seed], taken = kept_run(training, tests, labels, options, seed, title, cache)
+        seconds += taken
+        made += taken > 0
     outcomes = [
         Outcome(
             setting,
@@ -135,6 +128,32 @@ def _facts(setting: Setting, training: ChipSet, tests: dict[str, ChipSet], label
     )
 
 
+def run_file(
+    training: ChipSet, tests: dict[str, ChipSet], labels: Labels, options: AtrOptions, seed: int, cache: Path
+) -> Path:
+    """Where ``kept_run`` keeps a finished run."""
+    return cache / "atr" / f"{_key(training, tests, labels, options, seed)[:32]}.json"
+
+
+def kept_run(
+    training: ChipSet,
+    tests: dict[str, ChipSet],
+    labels: Labels,
+    options: AtrOptions,
+    seed: int,
+    title: str,
+    cache: Path,
+) -> tuple[Guesses, float]:
+    """One run, carried out now or read back from the cache; and the seconds that it took now, 0 where it was read."""
+    path = run_file(training, tests, labels, options, seed, cache)
+    if path.is_file():
+        return _read(path, labels, tests), 0.0
+    started = time.monotonic()
+    guesses = carry_out(training, tests, labels, options, seed, title, path.with_suffix(".unfinished"))
+    write_json(path, {s: {h: g.tolist() for h, g in of.items()} for s, of in guesses.items()})
+    return guesses, time.monotonic() - started
+
+
 def carry_out(
     training: ChipSet,
     tests: dict[str, ChipSet],
@@ -155,7 +174,7 @@ def carry_out(
     return found
 
 
-def _announce(training: ChipSet, labels: Labels, options: AtrOptions, runs: int) -> None:
+def announce(training: ChipSet, labels: Labels, options: AtrOptions, runs: int) -> None:
     """Say how long it will take, from a few steps on this machine."""
     heads = labels.heads(training)
     network = build_network(options.network, {k: h.size for k, h in heads.items()}, training.amplitude, 0)

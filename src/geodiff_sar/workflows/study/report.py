@@ -1,0 +1,188 @@
+"""What a study writes: numbers as JSON and CSV, tables as Markdown, pictures; and the place in the documentation."""
+
+import csv
+import io
+import shutil
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from geodiff_sar import __version__
+from geodiff_sar.core.errors import DataError, FileError
+from geodiff_sar.core.files import atomic_write_text, make_folder, read_json, read_text, sha256_json, write_json
+from geodiff_sar.evaluation.judge import finite
+from geodiff_sar.model.base import base_hash
+from geodiff_sar.workflows.study.figures import Strip, write_errors, write_losses, write_sweeps
+from geodiff_sar.workflows.study.instruments import Instruments
+from geodiff_sar.workflows.study.jobs import Job
+from geodiff_sar.workflows.study.making import TRAINED, all_made, chips_folder, made_chips
+from geodiff_sar.workflows.study.material import PARTS, Material
+from geodiff_sar.workflows.study.measuring import measured_file
+from geodiff_sar.workflows.study.options import StudyConfig
+from geodiff_sar.workflows.study.results import RowResult
+from geodiff_sar.workflows.study.tables import COLUMNS, cells_of, markdown
+from geodiff_sar.workflows.study.use import read_uses
+
+FORMAT = "geodiff-sar study 1"
+PICTURES = "pictures"
+
+
+def write_report(
+    config: StudyConfig, out: Path, jobs: list[Job], material: Material, instruments: Instruments, docs: Path | None
+) -> str:
+    """Write ``study.json``, ``study.csv``, ``study.md``, ``pictures`` and the marked place in ``docs``; returns the lines to
+    print.
+
+    Rows are reported with the seeds that are finished; the others are named.
+    """
+    results, unfinished = finished(config, jobs, material, instruments)
+    if not results:
+        raise DataError(
+            out, "no adapter is measured yet", "at least one", "run without --only, or --only measure first"
+        )
+    uses = read_uses(config, out, material, chips_of_rows(config, jobs, material))
+    cells = cells_of(results, config, material, instruments)
+    facts = _facts(config, material, jobs, unfinished)
+    pictures = _pictures(config, out, jobs, material, instruments, results)
+    here = {title: f"{PICTURES}/{path.name}" for title, path in pictures.items()}
+    content = {
+        "format": FORMAT,
+        "facts": facts,
+        "config": config.model_dump(mode="json"),
+        "cells": [cell.flat() for cell in cells],
+        "use": [asdict(use) for use in uses],
+        "cost": [
+            {"row": r.row.name, "seed": seed, **m["training"], "seconds_per_chip": m["seconds_per_chip"]}
+            for r in results
+            for seed, m in r.measured.items()
+        ],
+    }
+    write_json(out / "study.json", finite(content))
+    _write_csv(out / "study.csv", finite(content["cells"]))
+    atomic_write_text(out / "study.md", markdown(config, facts, cells, results, uses, here))
+    if docs is not None:
+        there = _to_docs(config, material, docs, pictures)
+        fill(docs, config.name, markdown(config, facts, cells, results, uses, there))
+    lines = [
+        f"tables:   {out / 'study.md'}",
+        f"numbers:  {out / 'study.json'}, study.csv",
+        f"pictures: {out / PICTURES}",
+    ]
+    return "\n".join([*lines, f"written into {docs}"] if docs is not None else lines)
+
+
+def finished(
+    config: StudyConfig, jobs: list[Job], material: Material, instruments: Instruments
+) -> tuple[list[RowResult], list[str]]:
+    """What is measured, by row, and in words what is not."""
+    results: dict[str, RowResult] = {}
+    unfinished: dict[str, list[int]] = {}
+    for job in jobs:
+        folder = job.folder(material.out, material.sha256)
+        path = None
+        if (folder / TRAINED).is_file():
+            chips = chips_folder(job, material, config.generate, folder)
+            path = measured_file(material, config, instruments, folder, chips)
+        if path is None or not path.is_file():
+            unfinished.setdefault(job.row.title, []).append(job.seed)
+            continue
+        results.setdefault(job.row.name, RowResult(job.row, {})).measured[job.seed] = read_json(path)
+    words = [f"{title} (seed {', '.join(map(str, seeds))})" for title, seeds in unfinished.items()]
+    return list(results.values()), words
+
+
+def chips_of_rows(config: StudyConfig, jobs: list[Job], material: Material) -> dict[str, list[Path]]:
+    """Folders of the chips of the rows whose use is measured, one per seed; only rows all of whose chips are there."""
+    wanted = config.use.rows if config.use else ()
+    found: dict[str, list[Path]] = {name: [] for name in wanted}
+    for job in jobs:
+        if job.row.name in found:
+            folder = job.folder(material.out, material.sha256)
+            if (folder / TRAINED).is_file():
+                chips = chips_folder(job, material, config.generate, folder)
+                if all_made(chips, len(material.views)):
+                    found[job.row.name].append(chips)
+    counts = Counter(job.row.name for job in jobs)
+    return {name: folders for name, folders in found.items() if len(folders) == counts[name]}
+
+
+def fill(path: Path, name: str, text: str) -> None:
+    """Put the tables of a study between ``<!-- study:NAME -->`` and ``<!-- /study:NAME -->``.
+
+    Raises:
+        FileError: the file has no such place, or more than one.
+    """
+    content = read_text(path, "the documentation of the study")
+    begin, end = f"<!-- study:{name} -->", f"<!-- /study:{name} -->"
+    if content.count(begin) != 1 or content.count(end) != 1 or content.index(begin) > content.index(end):
+        raise FileError(
+            path, f"has no place for the study '{name}'", f"one line {begin}, and below it {end}", "add both"
+        )
+    before, after = content.split(begin)[0], content.split(end)[1]
+    atomic_write_text(path, f"{before}{begin}\n\n{text}\n{end}{after}")
+
+
+def _facts(config: StudyConfig, material: Material, jobs: list[Job], unfinished: list[str]) -> dict[str, Any]:
+    counts = [Counter(s.caption.target for s in part) for part in (material.training, material.held_out)]
+    base = jobs[0].train.base
+    return {
+        "name": config.name,
+        "title": config.title,
+        "split": {"protocol": material.split.protocol, "sha256": material.split.sha256},
+        "chips_by_target": {name: [counts[0][name], counts[1][name]] for name in sorted(counts[0])},
+        "views": {part: sum(view.part == part for view in material.views) for part in PARTS},
+        "per_view": config.generate.per_view,
+        "data_sha256": material.sha256,
+        "config_sha256": sha256_json(config.model_dump(mode="json")),
+        "base": base,
+        "base_hash": base_hash(base),
+        "version": __version__,
+        "unfinished": unfinished,
+    }
+
+
+def _pictures(
+    config: StudyConfig,
+    out: Path,
+    jobs: list[Job],
+    material: Material,
+    instruments: Instruments,
+    results: list[RowResult],
+) -> dict[str, Path]:
+    strips, logs = [], {}
+    for result in results:
+        job = next(job for job in jobs if job.row is result.row and job.seed == result.seeds[0])
+        folder = job.folder(out, material.sha256)
+        chips = chips_folder(job, material, config.generate, folder)
+        strips.append(
+            Strip(result.row.title, chips, made_chips(chips, len(material.views), config.generate.per_view)[0])
+        )
+        logs[result.row.title] = folder / "adapter" / "logs"
+    found = write_sweeps(out / PICTURES, material, instruments, strips)
+    found["Error against azimuth"] = out / PICTURES / "error.png"
+    write_errors(found["Error against azimuth"], material, results)
+    found["Training loss"] = out / PICTURES / "loss.png"
+    write_losses(found["Training loss"], logs)
+    return found
+
+
+def _to_docs(config: StudyConfig, material: Material, docs: Path, pictures: dict[str, Path]) -> dict[str, str]:
+    """Copies the pictures that may be published, and gives their addresses: real chips never leave the study's folder."""
+    found = {}
+    for title, path in pictures.items():
+        if material.simulated or path.name in ("error.png", "loss.png"):
+            name = f"study_{config.name}_{path.name}"
+            shutil.copyfile(path, make_folder(docs.parent / "images") / name)
+            found[title] = f"images/{name}"
+    return found
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer: csv.DictWriter[str] = csv.DictWriter(text, fieldnames=COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        lists = {key: " ".join("" if x is None else f"{x:.6g}" for x in row[key]) for key in ("seeds", "per_seed")}
+        writer.writerow({key: {**row, **lists}[key] for key in COLUMNS})
+    atomic_write_text(path, text.getvalue())
