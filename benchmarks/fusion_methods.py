@@ -17,7 +17,7 @@ from geodiff_sar.conditioning.injection import GATE_GAIN
 from geodiff_sar.core.config import load_options
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.sample import Sample
-from geodiff_sar.model.adapter import resolve_adapter
+from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.sampling.sheet import contact_sheet
 from geodiff_sar.workflows.generate import generate_chips
 from geodiff_sar.workflows.generation.options import GenerateRequest

@@ -11,7 +11,8 @@ import torch
 from _report import parser, report
 from diffusers import StableDiffusion3Pipeline
 
-from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
+from geodiff_sar.conditioning.options import ConditioningOptions, ConditioningSizes, FusionOptions
+from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import Caption
 from geodiff_sar.data.simulated import ChipSpec, simulate_chip

@@ -113,6 +113,28 @@ def prior(
     typer.echo(make_priors(prior_request(settings)))
 
 
+@app.command(name="chip-priors")
+def chip_priors(
+    chips: Annotated[Path, typer.Argument(help="data folder of measured chips")],
+    config: Annotated[Path, typer.Option(help="TOML file with targets, radar and the rest")],
+    out: Annotated[Path, typer.Option(help="folder to fill")],
+    meshes: Annotated[Path | None, typer.Option(help="folder that mesh files of the configuration lie in")] = None,
+    layout: Annotated[str, typer.Option(help="see `geodiff-sar list layouts`")] = "auto",
+    align: Annotated[
+        int | None, typer.Option(help="move every prior onto its chip, by at most so many pixels; 0: leave it")
+    ] = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    overrides: Set = None,
+) -> None:
+    """Trace a prior for every measured chip at its own pose, from one 3D model for each class."""
+    settings = dict(locals())
+    from geodiff_sar.workflows.chip_priors import make_chip_priors
+    from geodiff_sar.workflows.trace_options import chip_prior_request
+
+    typer.echo(make_chip_priors(chip_prior_request(settings)))
+
+
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Option(help="folder to fill")],
@@ -200,6 +222,12 @@ def generate(
         bool,
         typer.Option("--allow-missing-geometry", help="generate without a point cloud by the learned null embedding"),
     ] = False,
+    strict_prior: Annotated[
+        bool,
+        typer.Option(
+            "--strict-prior", help="refuse priors of another radar or depression than the adapter was trained with"
+        ),
+    ] = False,
     fusion_method: Annotated[str | None, typer.Option(help="checked against the adapter")] = None,
     pointcloud_dim: Annotated[int | None, typer.Option(help="checked against the adapter")] = None,
     image_feature_dim: Annotated[int | None, typer.Option(help="checked against the base")] = None,
@@ -215,6 +243,10 @@ def generate(
     width: Annotated[int | None, typer.Option(help="pixels; default: the adapter's, else the base's")] = None,
     sample_steps: Annotated[int, typer.Option(help="solver steps")] = 30,
     guidance_scale: Annotated[float | None, typer.Option(help="default: the base's, 7.5 for SD3.5")] = None,
+    guidance_start: Annotated[float, typer.Option(help="share of the steps where guidance begins")] = 0.0,
+    guidance_stop: Annotated[
+        float, typer.Option(help="share of the steps where guidance ends; outside, steps take half the time")
+    ] = 1.0,
     solver: Annotated[str, typer.Option(help="see `geodiff-sar list solvers`")] = "euler",
     discrete_flow_shift: Annotated[
         float | None, typer.Option(help="timestep shift; default: the one of the training")
@@ -256,6 +288,21 @@ def generate(
 
     for path in generate_chips(parse_request(settings)):
         typer.echo(path)
+
+
+@app.command()
+def roundtrip(
+    data: Annotated[Path, typer.Option(help="folder of chips, any layout")],
+    out: Annotated[Path, typer.Option(help="folder for roundtrip.json and roundtrip.png")],
+    base: Annotated[str, typer.Option(help="mini, or a folder in diffusers' layout")] = "mini",
+    most: Annotated[int, typer.Option(min=1, help="at most so many chips, spread evenly")] = 200,
+) -> None:
+    """Pass chips through a base's autoencoder: does it keep speckle, histogram and detail?"""
+    settings = dict(locals())
+    from geodiff_sar.workflows.roundtrip import RoundTripRequest
+    from geodiff_sar.workflows.roundtrip import roundtrip as run
+
+    typer.echo(run(RoundTripRequest(**settings)))
 
 
 @app.command()
@@ -343,6 +390,34 @@ def atr(
     from geodiff_sar.workflows.atr_options import atr_request
 
     typer.echo(run(atr_request(settings)))
+
+
+@app.command()
+def study(
+    config: Annotated[Path, typer.Option(help="TOML file of the study, such as configs/study/quick.toml")],
+    out: Annotated[Path | None, typer.Option(help="folder of the study; default: output/study/<name>")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="one row, may be repeated; default: all")] = None,
+    only: Annotated[str | None, typer.Option(help="one stage: train, generate, measure or report")] = None,
+    workers: Annotated[int, typer.Option(help="processes that work on different adapters at the same time")] = 1,
+    docs: Annotated[Path | None, typer.Option(help="Markdown file whose marked place gets the tables")] = None,
+    overrides: Set = None,
+) -> None:
+    """Train, generate and measure every row of a study, and write its tables. Goes on where it stopped."""
+    from geodiff_sar.core.config import load_options, parse_options
+    from geodiff_sar.workflows.study.options import StudyConfig
+    from geodiff_sar.workflows.study.run import StudyRequest
+    from geodiff_sar.workflows.study.run import study as run
+
+    loaded = load_options(StudyConfig, config, overrides or [])
+    settings = {
+        "config": loaded,
+        "out": out or Path("output/study") / loaded.name,
+        "rows": row or (),
+        "only": only,
+        "workers": workers,
+        "docs": docs,
+    }
+    typer.echo(run(parse_options(StudyRequest, settings, "geodiff-sar study")))
 
 
 def main() -> None:

@@ -7,10 +7,19 @@ import pytest
 import torch
 
 from geodiff_sar.conditioning.injection import GATE_GAIN
-from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
+from geodiff_sar.conditioning.options import BackboneSizes, ConditioningOptions, ConditioningSizes, FusionOptions
+from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.condition import Condition
 
-SIZES = ConditioningSizes(pooled_dim=64, latent_channels=4, feature_dim=6, embed_dim=32)
+MAPS = ("shadow", "height")
+SIZES = ConditioningSizes(
+    pooled_dim=64,
+    latent_channels=4,
+    feature_dim=6,
+    embed_dim=32,
+    backbone=BackboneSizes(width=24, head_width=8, attentions=("0.attn", "0.attn2", "1.attn"), stride=4),
+    map_names=MAPS,
+)
 
 
 @pytest.fixture
@@ -34,6 +43,8 @@ def make_condition() -> Callable[..., Condition]:
             "has_azimuth": present,
             "depression_deg": 10 + 50 * torch.rand(batch, generator=draw),
             "has_depression": present,
+            "maps": torch.rand(batch, len(MAPS), 8, 12, generator=draw),
+            "has_maps": present,
         }
         return Condition(**{**values, **fields})
 
@@ -44,11 +55,17 @@ def make_condition() -> Callable[..., Condition]:
 def make_stack() -> Callable[..., ConditioningStack]:
     """A small stack in eval mode; a gate value above 0 makes it behave as after training."""
 
-    def build(method: str = "hybrid_film_attn", gate: float = 0.5, **conditioning: Any) -> ConditioningStack:
+    def build(
+        method: str = "hybrid_film_attn", gate: float = 0.5, inject: tuple[str, ...] = ("pooled",), **conditioning: Any
+    ) -> ConditioningStack:
         torch.manual_seed(1)
-        stack = ConditioningStack(SIZES, ConditioningOptions(**conditioning), FusionOptions(method=method))
-        if stack.injection.theta is not None:
+        options = ConditioningOptions(**conditioning)
+        stack = ConditioningStack(SIZES, options, FusionOptions(method=method), list(inject))  # type: ignore[arg-type]
+        if stack.injection is not None and stack.injection.theta is not None:
             torch.nn.init.constant_(stack.injection.theta, gate / GATE_GAIN)
+        for name, parameter in stack.named_parameters():  # what starts at zero elsewhere
+            if gate and (name.endswith("to_v.weight") or name.startswith(("maps.projection", "maps.null"))):
+                torch.nn.init.normal_(parameter, std=gate)
         return stack.eval()
 
     return build

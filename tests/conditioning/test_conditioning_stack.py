@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from geodiff_sar.conditioning.fusion import FUSIONS
-from geodiff_sar.conditioning.stack import (
+from geodiff_sar.conditioning.options import (
     ConditioningOptions,
     ConditioningSizes,
-    ConditioningStack,
     FusionOptions,
     default_embed_dim,
 )
+from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.errors import DataError, OptionError
 
 MODALITIES = ("geometry", "image", "azimuth", "depression")
@@ -42,8 +42,8 @@ def test_values_of_absent_modalities_do_not_leak(make_stack, make_condition, mod
     stack = make_stack()
     rows = torch.tensor([False, True, True])
     condition = replace(make_condition(), **{f"has_{modality}": ~rows})
-    expected = stack(condition)
-    result = stack(spoil(condition, rows, modality, value))
+    expected = stack(condition).pooled
+    result = stack(spoil(condition, rows, modality, value)).pooled
     assert torch.equal(result, expected)
     result.square().sum().backward()
     for name, parameter in stack.named_parameters():
@@ -55,11 +55,11 @@ def test_values_in_padding_do_not_leak(make_stack, make_condition):
     stack, condition = make_stack(), make_condition()
     mask = condition.point_mask.clone()
     mask[:, 5:] = False
-    expected = stack(replace(condition, point_mask=mask))
+    expected = stack(replace(condition, point_mask=mask)).pooled
     features = condition.features.masked_fill(~mask[..., None], math.nan)
     coordinates = condition.coordinates.masked_fill(~mask[..., None], math.nan)
     spoiled = replace(condition, point_mask=mask, features=features, coordinates=coordinates)
-    assert torch.equal(stack(spoiled), expected)
+    assert torch.equal(stack(spoiled).pooled, expected)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_nulls_are_used_exactly_where_a_modality_is_absent(make_stack, make_cond
     stack = make_stack()
     there = torch.tensor([True, False, True])
     condition = replace(make_condition(), **dict.fromkeys(fields, there))
-    before = stack(condition)
+    before = stack(condition).pooled
     with torch.no_grad():
         stack.get_parameter(null).add_(torch.randn(stack.get_parameter(null).shape))
-    changed = (stack(condition) - before).abs().amax(dim=1)
+    changed = (stack(condition).pooled - before).abs().amax(dim=1)
     assert changed[1] > 1e-4
     torch.testing.assert_close(changed[there], torch.zeros(2), atol=1e-6, rtol=0)
 
@@ -89,7 +89,7 @@ def test_absent_geometry_is_the_null_embedding_plus_pose(make_stack, make_condit
     pose = stack.pose(condition.azimuth_deg, condition.has_azimuth, condition.depression_deg, condition.has_depression)
     text, image = condition.pooled, stack.null_image.expand(3, -1)
     expected = stack.injection(text, stack.fusion(text, stack.null_geometry + pose, image))
-    torch.testing.assert_close(stack(condition), expected)
+    torch.testing.assert_close(stack(condition).pooled, expected)
 
 
 def test_present_geometry_and_image_are_their_encoders(make_stack, make_condition):
@@ -97,7 +97,7 @@ def test_present_geometry_and_image_are_their_encoders(make_stack, make_conditio
     cloud, _ = stack.points(condition.features, condition.coordinates, condition.point_mask, condition.has_coordinates)
     pose = stack.pose(condition.azimuth_deg, condition.has_azimuth, condition.depression_deg, condition.has_depression)
     fused = stack.fusion(condition.pooled, cloud + pose, stack.image(condition.reference))
-    torch.testing.assert_close(stack(condition), condition.pooled + 0.5 * (fused - condition.pooled))
+    torch.testing.assert_close(stack(condition).pooled, condition.pooled + 0.5 * (fused - condition.pooled))
 
 
 @pytest.mark.parametrize("method", FUSIONS.names())
@@ -105,22 +105,22 @@ def test_present_geometry_and_image_are_their_encoders(make_stack, make_conditio
 def test_every_condition_changes_the_result(make_stack, make_condition, method, name):
     stack, condition = make_stack(method), make_condition()
     other = replace(condition, **{name: getattr(make_condition(seed=9), name)})
-    assert (stack(other) - stack(condition)).abs().amax(dim=1).min() > 1e-5
+    assert (stack(other).pooled - stack(condition).pooled).abs().amax(dim=1).min() > 1e-5
 
 
 def test_order_of_points_does_not_matter(make_stack, make_condition):
     stack, condition = make_stack(), make_condition()
     order = torch.randperm(7)
     moved = replace(condition, features=condition.features[:, order], coordinates=condition.coordinates[:, order])
-    torch.testing.assert_close(stack(moved), stack(condition), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(stack(moved).pooled, stack(condition).pooled, atol=1e-5, rtol=1e-5)
 
 
 def test_rows_do_not_depend_on_their_batch(make_stack, make_condition):
     stack, condition = make_stack(), make_condition()
     mixed = torch.tensor([True, False, True])
     condition = replace(condition, has_geometry=mixed, has_image=mixed.flip(0))
-    together = stack(condition)
-    alone = torch.cat([stack(condition.rows([row])) for row in range(3)])
+    together = stack(condition).pooled
+    alone = torch.cat([stack(condition.rows([row])).pooled for row in range(3)])
     torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-5)
 
 
@@ -147,9 +147,9 @@ def test_other_widths_are_refused(make_stack, make_condition, name, tensor):
 
 def test_fusion_scale(make_stack, make_condition):
     stack, condition = make_stack(), make_condition()
-    y = stack(condition)
-    assert torch.equal(stack(condition, 0.0), condition.pooled)
-    torch.testing.assert_close(stack(condition, 0.5), condition.pooled + 0.5 * (y - condition.pooled))
+    y = stack(condition).pooled
+    assert torch.equal(stack(condition, 0.0).pooled, condition.pooled)
+    torch.testing.assert_close(stack(condition, 0.5).pooled, condition.pooled + 0.5 * (y - condition.pooled))
 
 
 def test_drop_rates_and_independence(make_stack, make_condition):
@@ -187,7 +187,7 @@ def test_drop_never_makes_an_absent_modality_present(make_stack, make_condition)
 def test_all_parameters_take_part_even_when_all_is_absent(make_stack, make_condition):
     """A parameter outside the graph would stop training over several processes."""
     stack = make_stack().train()
-    stack(make_condition().without(geometry=True, image=True, pose=True)).sum().backward()
+    stack(make_condition().without(geometry=True, image=True, pose=True)).pooled.sum().backward()
     assert [name for name, parameter in stack.named_parameters() if parameter.grad is None] == []
 
 
@@ -196,12 +196,12 @@ def test_statistics_are_saved(make_stack, make_condition):
     stack.set_statistics(torch.full((6,), 0.5), torch.full((6,), 1.5))
     other = make_stack()
     other.load_state_dict(stack.state_dict(), strict=True)
-    assert torch.equal(other(make_condition()), stack(make_condition()))
+    assert torch.equal(other(make_condition()).pooled, stack(make_condition()).pooled)
 
 
 def test_gate_summary(make_stack):
-    assert make_stack(gate=-0.25).gate_summary() == {"gate/mean": 0.25, "gate/max": 0.25}
-    assert make_stack(residual=False).gate_summary() == {"gate/mean": 1.0, "gate/max": 1.0}
+    assert make_stack(gate=-0.25).summary() == {"gate/mean": 0.25, "gate/max": 0.25}
+    assert make_stack(residual=False).summary() == {"gate/mean": 1.0, "gate/max": 1.0}
 
 
 @pytest.mark.parametrize("method", FUSIONS.names())
@@ -213,7 +213,7 @@ def test_header_builds_the_same_stack(make_stack, make_condition, method, monkey
     other = ConditioningStack.from_header(header).eval()
     other.load_state_dict(stack.state_dict(), strict=True)
     assert other.header() == stack.header()
-    assert torch.equal(other(make_condition()), stack(make_condition()))
+    assert torch.equal(other(make_condition()).pooled, stack(make_condition()).pooled)
 
 
 @pytest.mark.parametrize(
@@ -236,10 +236,11 @@ def test_a_malformed_header_is_refused(make_stack, change, message):
 
 
 def test_missing_part_of_a_header_is_refused(make_stack):
-    header = make_stack().header()
-    del header["fusion"]
-    with pytest.raises(OptionError, match="fusion"):
-        ConditioningStack.from_header(header)
+    for part in ("sizes", "conditioning", "fusion"):
+        header = make_stack().header()
+        del header[part]
+        with pytest.raises(OptionError, match=part):
+            ConditioningStack.from_header(header)
 
 
 def test_autocast(make_stack, make_condition):
@@ -247,10 +248,10 @@ def test_autocast(make_stack, make_condition):
     condition = make_condition()
     for method in FUSIONS.names():
         stack = make_stack(method)
-        expected = stack(condition)
+        expected = stack(condition).pooled
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert (stack(condition).float() - expected).norm() < 0.05 * expected.norm()
-            assert torch.equal(make_stack(method, gate=0.0)(condition), condition.pooled)
+            assert (stack(condition).pooled.float() - expected).norm() < 0.05 * expected.norm()
+            assert torch.equal(make_stack(method, gate=0.0)(condition).pooled, condition.pooled)
 
 
 def test_default_embed_dim():

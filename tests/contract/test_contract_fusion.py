@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from safetensors.torch import load, save
 
 from geodiff_sar.conditioning.fusion import FUSIONS, Fusion, FusionSizes
-from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
+from geodiff_sar.conditioning.options import ConditioningOptions, ConditioningSizes, FusionOptions
+from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.condition import Condition
 from geodiff_sar.core.config import Options, parse_options
 from geodiff_sar.core.errors import OptionError
@@ -161,11 +162,14 @@ def test_an_untrained_adapter_equals_the_base_exactly(name, mode):
         has_azimuth=present,
         depression_deg=torch.full((3,), 30.0),
         has_depression=~present,
+        maps=torch.zeros(3, 0, 0, 0),
+        has_maps=~present,
     )
     for scale in (1.0, 0.3):
-        y = stack(condition, scale)
+        y = stack(condition, scale).pooled
         assert torch.equal(y.view(torch.int32), condition.pooled.view(torch.int32))  # bit for bit
-    stack(condition).square().sum().backward()
+    stack(condition).pooled.square().sum().backward()
+    assert stack.injection is not None
     gate = stack.injection.theta
     assert gate is not None
     assert gate.grad is not None

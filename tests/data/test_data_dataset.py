@@ -66,7 +66,7 @@ def test_collate_is_deterministic_and_pads(chips_root):
         assert one.captions == two.captions
         assert torch.equal(one.condition.pooled, two.condition.pooled)
         for row, k in enumerate(indices):
-            prior = data._priors[data.samples[k].id]
+            prior = data.priors.clouds[data.samples[k].id]
             assert int(one.condition.point_mask[row].sum()) == prior.num_points
             assert np.array_equal(one.condition.features[row, : prior.num_points].numpy(), prior.features)
 
@@ -171,15 +171,15 @@ def test_missing_geometry(tmp_path):
     with pytest.raises(FileError, match="3D feature file not found"):
         dataset_of(tmp_path)
     data = dataset_of(tmp_path, allow_missing_geometry=True)
-    assert data.missing_geometry == ["2"]
+    assert data.priors.missing == ["2"]
     flags = [bool(data.collate([k], 0, 0).condition.has_geometry) for k in range(4)]
     assert flags == [True, False, True, True]
 
 
 def test_statistics_standardise(chips_root):
     data = dataset_of(chips_root)
-    mean, std = data.feature_statistics()
-    rows = torch.cat([torch.from_numpy(p.features) for p in data._priors.values()])
+    mean, std = data.priors.statistics()
+    rows = torch.cat([torch.from_numpy(p.features) for p in data.priors.clouds.values()])
     scaled = (rows - mean) / std
     assert float(scaled.mean(0).abs().max()) < 1e-5
     assert torch.allclose(scaled.std(0, correction=0), torch.ones(64), atol=1e-4)
@@ -195,7 +195,7 @@ def test_a_repeated_chip_is_augmented_anew_each_time(chips_root):
 def test_published_latents_and_our_own_never_stand_in_for_each_other(chips_root, tmp_path):
     chip = read_samples(chips_root)[0]
     own = dataset_of(chips_root, tmp_path)
-    mean, _ = own._latent(own.samples[0], own._buckets[chip.id])
+    mean, _ = own.latents.get(own.samples[0], own._buckets[chip.id])
     with Image.open(chip.image_path) as picture:
         size = picture.size
     published = reference_cache_path(chip.image_path, size)
@@ -203,11 +203,11 @@ def test_published_latents_and_our_own_never_stand_in_for_each_other(chips_root,
     write_reference_latents(chip.image_path, raw, size, (0, 0, *size))
     try:
         theirs = dataset_of(chips_root, tmp_path, cache={"read_reference": True})
-        read, spread = theirs._latent(theirs.samples[0], theirs._buckets[chip.id])
+        read, spread = theirs.latents.get(theirs.samples[0], theirs._buckets[chip.id])
         assert torch.allclose(read, torch.full_like(read, (3.0 - 0.5) * 2.0))
         assert not spread.any()
         again = dataset_of(chips_root, tmp_path)
-        assert torch.equal(again._latent(again.samples[0], again._buckets[chip.id])[0], mean)
+        assert torch.equal(again.latents.get(again.samples[0], again._buckets[chip.id])[0], mean)
     finally:
         published.unlink()
 

@@ -6,10 +6,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_model_lora import answer, shaken, tiny
 
-from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
+from geodiff_sar.conditioning.options import ConditioningOptions, ConditioningSizes, FusionOptions
+from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.data.remap import AmplitudeRemap
-from geodiff_sar.model.adapter import AdapterRecord, load_adapter, resolve_adapter, save_adapter
+from geodiff_sar.model.adapter import AdapterRecord, load_adapter, save_adapter
+from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.lora import LoraOptions, add_lora
 
 

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 
 from geodiff_sar.conditioning.injection import GATE_GAIN
-from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
+from geodiff_sar.conditioning.options import ConditioningOptions, ConditioningSizes, FusionOptions
+from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.errors import FileError, NumericalError, OptionError
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.recipe import read_recipe
@@ -27,6 +29,7 @@ def stack_of(base, gate: float) -> ConditioningStack:
     torch.manual_seed(1)
     pooled = base.transformer.config["pooled_projection_dim"]
     stack = ConditioningStack(ConditioningSizes(pooled, 16, 64, 16), ConditioningOptions(), FusionOptions())
+    assert stack.injection is not None
     assert stack.injection.theta is not None
     stack.injection.theta.data.fill_(gate / GATE_GAIN)
     return stack.eval()
@@ -100,6 +103,32 @@ def test_skip_layer_guidance_acts_inside_its_interval(base):
     assert not np.array_equal(at(skip_layers=[1], skip_layer_start=0.1, skip_layer_stop=1.0), plain)
     with pytest.raises(OptionError, match="--skip_layers"):
         at(skip_layers=[9])
+
+
+def test_guidance_acts_inside_its_interval_and_costs_nothing_outside(base, monkeypatch):
+    stack, counts = stack_of(base, 2.0), []
+    forward = base.transformer.forward
+    monkeypatch.setattr(
+        base.transformer, "forward", lambda **given: counts.append(len(given["hidden_states"])) or forward(**given)
+    )
+
+    def at(**options):
+        counts.clear()
+        return draw(base, stack, [request()], guidance=GuidanceOptions(guidance_scale=3.0, **options))[0]
+
+    whole = at()
+    assert counts == [2, 2, 2, 2]
+    part = at(guidance_start=0.25, guidance_stop=0.75)
+    assert counts == [1, 2, 2, 1]
+    at(geometry_scale=2.0, guidance_stop=0.5)
+    assert counts == [3, 3, 1, 1]
+    assert np.array_equal(at(guidance_start=0.0, guidance_stop=1.0), whole)
+    assert not np.array_equal(part, whole)
+    never = at(guidance_start=0.8, guidance_stop=0.9)  # between the last two of four steps
+    assert counts == [1, 1, 1, 1]
+    assert np.allclose(never, draw(base, stack, [request()], guidance=GuidanceOptions(guidance_scale=1.0))[0])
+    with pytest.raises(ValidationError, match="not below"):
+        GuidanceOptions(guidance_start=0.5, guidance_stop=0.5)
 
 
 @pytest.mark.parametrize("solver", ["euler", "dpmpp_2m"])

@@ -5,8 +5,10 @@ import torch
 from test_model_lora import tiny
 
 from geodiff_sar.conditioning.injection import GATE_GAIN
-from geodiff_sar.conditioning.stack import ConditioningOptions, ConditioningSizes, ConditioningStack, FusionOptions
+from geodiff_sar.conditioning.options import ConditioningOptions, ConditioningSizes, FusionOptions
+from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.data.dataset import Batch
+from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.lora import LoraOptions, add_lora
 from geodiff_sar.training.adapter_task import AdapterTask
 from geodiff_sar.training.objective import ObjectiveOptions
@@ -17,11 +19,12 @@ def task_of(gate: float) -> AdapterTask:
     torch.manual_seed(0)
     options = ConditioningOptions(joint_dropout=0.0, geometry_dropout=0.0, image_dropout=0.0, pose_dropout=0.0)
     stack = ConditioningStack(ConditioningSizes(16, 16, 64, 16), options, FusionOptions(options={"dropout": 0.0}))
+    assert stack.injection is not None
     assert stack.injection.theta is not None
     stack.injection.theta.data.fill_(gate / GATE_GAIN)
     model = tiny()
     add_lora(model, LoraOptions(rank=2), seed=0)
-    return AdapterTask(model, stack, ObjectiveOptions(), 3.0, torch.device("cpu"), conditioning_lr=0.5)
+    return AdapterTask(Backbone(model, stack), ObjectiveOptions(), 3.0, torch.device("cpu"), conditioning_lr=0.5)
 
 
 def loss_of(task: AdapterTask, condition) -> float:
@@ -74,20 +77,23 @@ def test_gradients_reach_every_trained_parameter():
     loss, values = task.loss(batch)
     loss.backward()
     assert values["gate/mean"] == pytest.approx(0.7)
-    for name, parameter in task.conditioning.named_parameters():
+    for name, parameter in task.modules()["conditioning"].named_parameters():
         assert parameter.grad is not None, name
         if "in_proj_bias" not in name:  # the bias of attention keys has no effect by construction
             assert parameter.grad.abs().max() > 0, name
     groups = {group["name"]: group for group in task.parameter_groups()}
     assert groups["conditioning"]["lr"] == 0.5
-    assert all("lora" in n for n, p in task.transformer.named_parameters() if p.requires_grad)
+    assert all("lora" in n for n, p in task.modules()["transformer"].named_parameters() if p.requires_grad)
 
 
 def test_first_gradient_opens_the_gate():
     task, condition = task_of(gate=0.0), random_condition()
     batch = Batch(["a", "b", "c"], ["x", "y", "z"], torch.randn(3, 16, 4, 4), torch.zeros(3, 16, 4, 4), condition)
     task.loss(batch)[0].backward()
-    gate = task.conditioning.injection.theta
+    stack = task.backbone.conditioning
+    assert stack is not None
+    assert stack.injection is not None
+    gate = stack.injection.theta
     assert gate is not None
     assert gate.grad is not None
     assert gate.grad.abs().max() > 0

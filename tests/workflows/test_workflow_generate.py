@@ -16,14 +16,12 @@ from geodiff_sar.core.errors import DataError, FileError, GeodiffError, OptionEr
 from geodiff_sar.data.features import save_features
 from geodiff_sar.data.recipe import read_recipe
 from geodiff_sar.sampling.recipe import write_chip
-from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.workflows.check_weights import check_weights
 from geodiff_sar.workflows.generate import generate_chips
 from geodiff_sar.workflows.generation.options import GenerateRequest
 from geodiff_sar.workflows.listing import listing
-from geodiff_sar.workflows.pretrain import pretrain
 from geodiff_sar.workflows.train import TrainConfig, train
-from support import TINY, random_prior
+from support import random_prior
 
 CAPTION = "SAR image,A,Ku-band,High,HH-Polarization,0.0"
 
@@ -163,35 +161,6 @@ def test_pictures_are_not_overwritten_unless_asked(tiny_base, tmp_path):
     assert path.read_bytes() == before
     make(None, tiny_base, tmp_path, sample_steps=4, overwrite=True)
     assert path.read_bytes() != before
-
-
-def test_pretraining_resumes_bit_for_bit(tmp_path, monkeypatch):
-    from geodiff_sar.core.errors import Interrupted
-    from geodiff_sar.workflows import pretrain as module
-
-    slow = {**TINY, "train_transformer": {"max_steps": 4, "batch_size": 4, "checkpoint_every_steps": 2}}
-    whole = pretrain(PretrainOptions.model_validate({**slow, "output_dir": str(tmp_path / "a")}))
-    real = module.run_loop
-
-    def stopped(task, source, optimizer, schedule, options, *rest, **named):
-        if named.get("title") != "transformer":
-            return real(task, source, optimizer, schedule, options, *rest, **named)
-        result = real(task, source, optimizer, schedule, options.model_copy(update={"max_steps": 2}), *rest, **named)
-        result.finished = False
-        return result
-
-    options = PretrainOptions.model_validate({**slow, "output_dir": str(tmp_path / "b")})
-    monkeypatch.setattr(module, "run_loop", stopped)
-    with pytest.raises(Interrupted):
-        pretrain(options)
-    monkeypatch.setattr(module, "run_loop", real)
-    torch.manual_seed(99)
-    again = pretrain(options)
-    for part in ("transformer", "vae", "text_encoder", "tokenizer_2"):
-        for file in sorted((whole / part).iterdir()):
-            assert file.read_bytes() == (again / part / file.name).read_bytes(), file
-    with pytest.raises(DataError, match="another configuration"):
-        pretrain(options.model_copy(update={"shift": 2.0}))
 
 
 def test_help_is_fast_and_loads_neither_torch_nor_pydantic():

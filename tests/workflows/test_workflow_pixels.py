@@ -9,7 +9,8 @@ from geodiff_sar.core.files import sha256_file
 from geodiff_sar.data.features import save_features
 from geodiff_sar.data.pixels import ChipGrid, PixelRemap
 from geodiff_sar.data.readers import read_samples
-from geodiff_sar.model.adapter import read_record, resolve_adapter
+from geodiff_sar.model.adapter import read_record
+from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.workflows.generate import generate_chips
 from geodiff_sar.workflows.generation.options import GenerateRequest
 from geodiff_sar.workflows.split import make_split
@@ -57,8 +58,8 @@ def test_from_the_data_through_the_adapter_to_the_recipe(tiny_base, tmp_path):
     pixels = read_record(resolve_adapter(str(run))).pixels
     assert pixels is not None
     assert pixels.remap == PixelRemap(kind="power", exponent=1.0, scaling="per-chip")
-    # 16 pixels were enlarged to 32, so a pixel is half as wide; the resolution is what it was
-    assert pixels.grid == ChipGrid(range_direction="up", pixel_range_m=0.2, resolution_range_m=0.5)
+    # turned into the frame; 16 pixels were enlarged to 32, so a pixel is half as wide; the resolution is what it was
+    assert pixels.grid == ChipGrid(range_direction="right", pixel_range_m=0.2, resolution_range_m=0.5)
 
     request = {
         "pretrained_model": str(tiny_base),

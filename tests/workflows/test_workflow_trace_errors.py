@@ -178,7 +178,8 @@ def test_memory_is_asked_for_before_it_is_used(tmp_path, monkeypatch):
 
 def test_warming_up_does_not_depend_on_settings_of_the_trace(monkeypatch):
     monkeypatch.setattr(tracing, "is_compiled", lambda kernel: True)
-    tracing.warm_up(make_plan(small(azimuths="0", prior={"trace": {"prune": 0.999}})))
+    plan = make_plan(small(azimuths="0", prior={"trace": {"prune": 0.999}}))
+    tracing.warm_up(plan.radar, plan.config.prior)
 
 
 def test_optional_values_of_a_radar_are_switched_off_by_none():

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from geodiff_sar.core.config import parse_options, write_toml
 from geodiff_sar.core.errors import DataError, FileError, GeodiffError, NumericalError, OptionError
-from geodiff_sar.model.adapter import load_adapter, resolve_adapter
+from geodiff_sar.model.adapter import load_adapter
+from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.base import load_base
 from geodiff_sar.workflows.train import TrainConfig, run_training, train
 from support import SHARED, write_chips_root
@@ -68,7 +69,7 @@ def test_everything_promised_is_written_and_loaded_strictly(chips_root, tiny_bas
     assert saved.keys() == loaded.keys()
     assert all(torch.equal(saved[key], loaded[key]) for key in saved)
     assert not adapter.conditioning.training
-    assert adapter.conditioning.gate_summary()["gate/max"] > 0
+    assert adapter.conditioning.summary()["gate/max"] > 0
 
 
 def test_resumed_run_equals_uninterrupted_run_bit_for_bit(chips_root, tiny_base, tmp_path):

@@ -1,128 +1,141 @@
-"""All conditioning modules as one: from a Condition to the pooled projection of the backbone."""
+"""All conditioning modules as one: from a Condition to what the backbone takes."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
+from geodiff_sar.conditioning.conditioned import Conditioned
 from geodiff_sar.conditioning.fusion import FUSIONS, FusionSizes
 from geodiff_sar.conditioning.image import ReferenceEncoder
 from geodiff_sar.conditioning.injection import PooledInjection
-from geodiff_sar.conditioning.points import PointEncoder, PointEncoderOptions
+from geodiff_sar.conditioning.maps import MapEncoder
+from geodiff_sar.conditioning.options import (
+    ConditioningOptions,
+    ConditioningSizes,
+    FusionOptions,
+    Place,
+    StackHeader,
+    check_places,
+    needs_of,
+)
+from geodiff_sar.conditioning.points import PointEncoder
 from geodiff_sar.conditioning.pose import PoseEmbedding
+from geodiff_sar.conditioning.tokens import TokenInjection
 from geodiff_sar.core.condition import Condition
-from geodiff_sar.core.config import Options, parse_options
+from geodiff_sar.core.config import parse_options
 from geodiff_sar.core.errors import DataError, OptionError
-
-
-class ConditioningOptions(Options):
-    """The conditioning modules of an adapter."""
-
-    embed_dim: int | None = Field(
-        default=None, ge=8, description="width of the modality embeddings; None: the base's, 768 for SD3.5"
-    )
-    residual: bool = Field(default=True, description="zero-initialised gate; false: the published formula without it")
-    joint_dropout: float = Field(
-        default=0.1,
-        ge=0,
-        lt=1,
-        description="share of chips trained with all three absent, as guidance sees them; of those without caption, half",
-    )
-    geometry_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without geometry")
-    image_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without reference")
-    pose_dropout: float = Field(default=0.1, ge=0, lt=1, description="share of chips trained without pose")
-    points: PointEncoderOptions = PointEncoderOptions()
-
-
-class FusionOptions(Options):
-    """Which of the fusion methods joins the modalities."""
-
-    method: str = Field(default="hybrid_film_attn", description="see `geodiff-sar list fusion`")
-    options: dict[str, Any] = Field(default={}, description="options of the method")
-
-
-@dataclass(frozen=True)
-class ConditioningSizes:
-    """Widths given by the base model and the data set.
-
-    Attributes:
-        pooled_dim: pooled text width of the base.
-        latent_channels: channels of the base's latent.
-        feature_dim: width D of the point features.
-        embed_dim: width of the modality embeddings.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    pooled_dim: Annotated[int, Field(ge=1)]
-    latent_channels: Annotated[int, Field(ge=1)]
-    feature_dim: Annotated[int, Field(ge=1)]
-    embed_dim: Annotated[int, Field(ge=1)]
-
-
-class StackHeader(Options):
-    """What ``ConditioningStack.header`` writes."""
-
-    sizes: ConditioningSizes
-    conditioning: ConditioningOptions
-    fusion: FusionOptions
+from geodiff_sar.core.types import GeometryPrior
 
 
 class ConditioningStack(nn.Module):
-    """Point encoder, reference encoder, pose embedding, fusion and injection, with a null embedding per modality.
+    """Encoders of the modalities with a null embedding each, and one module per place where they enter the backbone.
+
+    Built are only those that the places and modalities need; what is not built is None.
 
     Args:
         sizes: see ConditioningSizes.
-        conditioning: options of the encoders.
-        fusion: fusion method and its options.
+        conditioning: options of the encoders and injections.
+        fusion: fusion method and its options; None: the default one. Without effect unless "pooled" is injected.
+        inject: places, at least one.
+
+    Raises:
+        OptionError: options that do not fit together or the sizes.
     """
 
-    def __init__(self, sizes: ConditioningSizes, conditioning: ConditioningOptions, fusion: FusionOptions):
+    def __init__(
+        self,
+        sizes: ConditioningSizes,
+        conditioning: ConditioningOptions,
+        fusion: FusionOptions | None = None,
+        inject: list[Place] | None = None,
+    ):
         super().__init__()
-        method = FUSIONS.get(fusion.method)
-        options = parse_options(method.Options, fusion.options, f"fusion.options of '{fusion.method}'")
+        self.inject: list[Place] = ["pooled"] if inject is None else inject
         self.sizes, self.options = sizes, conditioning
-        self.fusion_options = FusionOptions(method=fusion.method, options=options.model_dump(mode="json"))
-        self.points = PointEncoder(sizes.feature_dim, sizes.embed_dim, conditioning.points)
-        self.image = ReferenceEncoder(sizes.latent_channels, sizes.embed_dim)
-        self.pose = PoseEmbedding(sizes.embed_dim)
-        self.null_geometry = nn.Parameter(torch.randn(sizes.embed_dim) * 0.02)
-        self.null_image = nn.Parameter(torch.randn(sizes.embed_dim) * 0.02)
-        widths = FusionSizes(sizes.pooled_dim, sizes.embed_dim, sizes.embed_dim)
-        self.fusion = method(widths, options)
-        self.injection = PooledInjection(sizes.pooled_dim, conditioning.residual)
+        self.needs = needs = needs_of(self.inject, conditioning.modalities)
+        check_places(self.inject, conditioning, sizes)
+        embed = sizes.embed_dim
+        self.fusion_options: FusionOptions | None = None
+        self.points = PointEncoder(sizes.feature_dim, embed, conditioning.points) if needs.clouds else None
+        self.image = ReferenceEncoder(sizes.latent_channels, embed) if needs.image else None
+        self.pose = PoseEmbedding(embed) if needs.pose else None
+        self.null_geometry = self.null_image = self.fusion = self.injection = self.tokens = self.maps = None
+        if "pooled" in self.inject or "tokens" in self.inject:
+            self.null_geometry = nn.Parameter(torch.randn(embed) * 0.02)
+            self.null_image = nn.Parameter(torch.randn(embed) * 0.02)
+        if "pooled" in self.inject:
+            fusion = fusion or FusionOptions()
+            method = FUSIONS.get(fusion.method)
+            options = parse_options(method.Options, fusion.options, f"fusion.options of '{fusion.method}'")
+            self.fusion_options = FusionOptions(method=fusion.method, options=options.model_dump(mode="json"))
+            self.fusion = method(FusionSizes(sizes.pooled_dim, embed, embed), options)
+            self.injection = PooledInjection(sizes.pooled_dim, conditioning.residual)
+        if "tokens" in self.inject:
+            assert sizes.backbone is not None
+            self.tokens = TokenInjection(embed, 2 + needs.pose, sizes.backbone, conditioning.tokens)
+        if "map" in self.inject:
+            assert sizes.backbone is not None
+            self.maps = MapEncoder(
+                len(sizes.map_names), conditioning.maps.channels, sizes.backbone.stride, sizes.backbone.width
+            )
 
-    def forward(self, condition: Condition, fusion_scale: float = 1.0) -> Float[Tensor, "batch pooled"]:
-        """Pooled projection y for the backbone.
+    def forward(self, condition: Condition, scale: float = 1.0) -> Conditioned:
+        """What the backbone takes.
 
         Args:
             condition: a batch. Values where a mask is False are never used.
-            fusion_scale: s in ``t + s (y - t)``.
+            scale: strength s of all injections: ``t + s (y - t)`` of the pooled vector, s times what tokens and maps add.
 
         Raises:
             DataError: a width that the stack was not built for, or a cloud marked present without a point; also see
                 PointEncoder.
         """
         self._check(condition)
-        there = condition.point_mask & condition.has_geometry[:, None]
-        cloud, _ = self.points(condition.features, condition.coordinates, there, condition.has_coordinates)
-        geometry = torch.where(condition.has_geometry[:, None], cloud, self.null_geometry)
-        geometry = geometry + self.pose(
+        pooled, tokens, maps = condition.pooled, None, None
+        if self.null_geometry is not None and self.null_image is not None:
+            there = condition.point_mask & condition.has_geometry[:, None]
+            geometry = self.null_geometry.expand(len(pooled), -1)
+            points = geometry[:, None, :].new_zeros(len(pooled), there.shape[1], geometry.shape[1])
+            if self.points is not None:
+                cloud, points = self.points(condition.features, condition.coordinates, there, condition.has_coordinates)
+                geometry = torch.where(condition.has_geometry[:, None], cloud, self.null_geometry)
+            image = self._image(condition, self.null_image)
+            pose = self._pose(condition)
+            if self.fusion is not None and self.injection is not None:
+                placed = geometry if pose is None else geometry + pose
+                pooled = self.injection(pooled, self.fusion(pooled, placed, image), scale)
+            if self.tokens is not None:
+                mask = there if self.points is not None else torch.zeros_like(there)
+                singles = [geometry, image, *([] if pose is None else [pose])]
+                tokens = self.tokens(points, mask, torch.stack(singles, dim=1))
+        if self.maps is not None:
+            maps = scale * self.maps(condition.maps, condition.has_maps)
+        return Conditioned(pooled, tokens, maps, scale)
+
+    def _image(self, condition: Condition, null: Tensor) -> Tensor:
+        if self.image is None:
+            return null.expand(condition.batch_size, -1)
+        seen = torch.where(condition.has_image[:, None, None, None], condition.reference, 0.0)
+        return torch.where(condition.has_image[:, None], self.image(seen), null)
+
+    def _pose(self, condition: Condition) -> Tensor | None:
+        if self.pose is None:
+            return None
+        return self.pose(
             condition.azimuth_deg, condition.has_azimuth, condition.depression_deg, condition.has_depression
         )
-        seen = torch.where(condition.has_image[:, None, None, None], condition.reference, 0.0)
-        image = torch.where(condition.has_image[:, None], self.image(seen), self.null_image)
-        return self.injection(condition.pooled, self.fusion(condition.pooled, geometry, image), fusion_scale)
 
     def _check(self, condition: Condition) -> None:
-        widths = {
-            "point features": (condition.features.shape[-1], self.sizes.feature_dim),
-            "pooled text": (condition.pooled.shape[-1], self.sizes.pooled_dim),
-            "reference latent channels": (condition.reference.shape[1], self.sizes.latent_channels),
-        }
+        widths = {"pooled text": (condition.pooled.shape[-1], self.sizes.pooled_dim)}
+        if self.points is not None:
+            widths["point features"] = (condition.features.shape[-1], self.sizes.feature_dim)
+        if self.image is not None:
+            widths["reference latent channels"] = (condition.reference.shape[1], self.sizes.latent_channels)
+        if self.maps is not None:
+            widths["prior maps"] = (condition.maps.shape[1], len(self.sizes.map_names))
         for name, (found, wanted) in widths.items():
             if found != wanted:
                 raise DataError(
@@ -155,38 +168,67 @@ class ConditioningStack(nn.Module):
             rate[without_text.cpu()] = max(options.joint_dropout, 0.5)
         together = torch.rand(condition.batch_size, generator=generator) >= rate
 
-        def keep(present: Tensor, rate: float) -> Tensor:
-            drawn = torch.rand(len(present), generator=generator)
-            return present & ((drawn >= rate) & together).to(present.device)
+        def kept(rate: float) -> Tensor:
+            drawn = torch.rand(condition.batch_size, generator=generator)
+            return ((drawn >= rate) & together).to(condition.has_geometry.device)
 
-        posed = keep(torch.ones_like(condition.has_azimuth), options.pose_dropout)
+        posed = kept(options.pose_dropout)
+        shaped = kept(options.geometry_dropout)
         return replace(
             condition,
-            has_geometry=keep(condition.has_geometry, options.geometry_dropout),
-            has_image=keep(condition.has_image, options.image_dropout),
+            has_geometry=condition.has_geometry & shaped,
+            has_maps=condition.has_maps & shaped,
+            has_image=condition.has_image & kept(options.image_dropout),
             has_azimuth=condition.has_azimuth & posed,
             has_depression=condition.has_depression & posed,
         )
 
     def set_statistics(self, mean: Float[Tensor, " feature"], std: Float[Tensor, " feature"]) -> None:
-        """Set the training set's feature statistics."""
-        self.points.set_statistics(mean, std)
+        """Set the training set's feature statistics, where clouds are taken."""
+        if self.points is not None:
+            self.points.set_statistics(mean, std)
 
-    def gate_summary(self) -> dict[str, float]:
-        """Mean and largest magnitude of the gate; 1 when there is no gate."""
-        gate = self.injection.gate
-        if gate is None:
-            return {"gate/mean": 1.0, "gate/max": 1.0}
-        size = gate.detach().abs()
-        return {"gate/mean": float(size.mean()), "gate/max": float(size.max())}
+    def check_prior(self, prior: GeometryPrior, map_names: tuple[str, ...] | None) -> None:
+        """Make sure that this stack can take a prior, before anything is computed.
+
+        Args:
+            prior: what is given.
+            map_names: what its maps hold, or None where it has none (which the caller may allow).
+
+        Raises:
+            DataError: see PointEncoder.check_prior; other maps than those of the training.
+        """
+        if self.points is not None:
+            self.points.check_prior(prior)
+        if self.maps is not None and map_names is not None and map_names != self.sizes.map_names:
+            raise DataError(
+                str(prior.provenance.get("file", "prior")),
+                f"holds the maps {', '.join(map_names)}",
+                f"the maps that the adapter was trained with: {', '.join(self.sizes.map_names)}",
+                "make the prior again with the version of geodiff-sar that made those of the training",
+            )
+
+    def summary(self) -> dict[str, float]:
+        """How far each injection has opened, for the log: mean and largest magnitude of the gate (1 without one), root mean
+        square of what starts at zero in tokens and maps."""
+        result = {}
+        if self.injection is not None:
+            gate = self.injection.gate
+            size = torch.ones(1) if gate is None else gate.detach().abs()
+            result |= {"gate/mean": float(size.mean()), "gate/max": float(size.max())}
+        if self.tokens is not None:
+            values = [getattr(attention, "to_v").weight for attention in self.tokens.attentions.values()]  # noqa: B009
+            result["tokens/value"] = float(torch.stack([w.detach().square().mean() for w in values]).mean().sqrt())
+        if self.maps is not None:
+            result["maps/projection"] = float(self.maps.projection.weight.detach().square().mean().sqrt())
+        return result
 
     def header(self) -> dict[str, Any]:
         """Everything needed to build this stack again, as JSON values."""
-        return {
-            "sizes": asdict(self.sizes),
-            "conditioning": self.options.model_dump(mode="json"),
-            "fusion": self.fusion_options.model_dump(mode="json"),
-        }
+        header = StackHeader(
+            sizes=self.sizes, inject=self.inject, conditioning=self.options, fusion=self.fusion_options
+        )
+        return header.model_dump(mode="json")
 
     @classmethod
     def from_header(cls, header: dict[str, Any], source: str = "conditioning header") -> "ConditioningStack":
@@ -194,13 +236,8 @@ class ConditioningStack(nn.Module):
         ``source``."""
         parsed = parse_options(StackHeader, header, source)
         try:
-            return cls(parsed.sizes, parsed.conditioning, parsed.fusion)
+            return cls(parsed.sizes, parsed.conditioning, parsed.fusion, parsed.inject)
         except OptionError as error:
             raise OptionError(
                 source, f"{error.subject}: {error.found}", error.rule, "copy the record of the training run again"
             ) from error
-
-
-def default_embed_dim(pooled_dim: int) -> int:
-    """Width of the modality embeddings where the base names none: 768 at 2048, in proportion else, a multiple of 32."""
-    return max(32, round(pooled_dim * 768 / 2048 / 32) * 32)

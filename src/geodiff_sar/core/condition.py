@@ -28,6 +28,8 @@ class Condition:
         has_azimuth: True where the azimuth is known.
         depression_deg: depression, degrees.
         has_depression: True where the depression is known.
+        maps: prior maps on the pixel grid of the chip as fitted to its bucket; none (width 0) where the adapter takes none.
+        has_maps: True where the prior has maps.
     """
 
     context: Float[Tensor, "batch token context"]
@@ -43,6 +45,8 @@ class Condition:
     has_azimuth: Bool[Tensor, " batch"]
     depression_deg: Float[Tensor, " batch"]
     has_depression: Bool[Tensor, " batch"]
+    maps: Float[Tensor, "batch map rows columns"]
+    has_maps: Bool[Tensor, " batch"]
 
     @property
     def batch_size(self) -> int:
@@ -62,10 +66,11 @@ class Condition:
         return Condition(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def without(self, *, geometry: bool = False, image: bool = False, pose: bool = False) -> "Condition":
-        """Copy in which the named modalities are absent for every chip."""
+        """Copy in which the named modalities are absent for every chip; geometry is the cloud and the maps."""
         result = self
         if geometry:
-            result = replace(result, has_geometry=torch.zeros_like(self.has_geometry))
+            absent = torch.zeros_like(self.has_geometry)
+            result = replace(result, has_geometry=absent, has_maps=absent)
         if image:
             result = replace(result, has_image=torch.zeros_like(self.has_image))
         if pose:
@@ -75,3 +80,25 @@ class Condition:
                 has_depression=torch.zeros_like(self.has_depression),
             )
         return result
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Which conditions an adapter takes besides the text; what it does not take need not be there, and is not loaded.
+
+    Attributes:
+        clouds: point clouds.
+        maps: prior maps.
+        image: reference chips.
+        pose: azimuth and depression as numbers.
+    """
+
+    clouds: bool = True
+    maps: bool = False
+    image: bool = True
+    pose: bool = True
+
+    @property
+    def geometry(self) -> bool:
+        """Whether a geometry prior is needed at all."""
+        return self.clouds or self.maps

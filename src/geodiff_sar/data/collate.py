@@ -1,7 +1,8 @@
 """Single conditions and their joining into a batch."""
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float16
 from torch import Tensor
 
 from geodiff_sar.core.condition import Condition
@@ -16,6 +17,8 @@ def make_condition(
     latent_shape: tuple[int, int, int],
     pose: Pose | None,
     feature_width: int,
+    maps: Float16[np.ndarray, "map rows columns"] | None = None,
+    map_shape: tuple[int, int, int] = (0, 0, 0),
 ) -> Condition:
     """Condition of one chip; what is None is marked absent.
 
@@ -26,6 +29,8 @@ def make_condition(
         latent_shape: (channel, height, width) of the latent being generated, the shape of an absent reference.
         pose: azimuth and, where known, depression; or None.
         feature_width: width D of point features, for an absent cloud.
+        maps: prior maps fitted to the picture (data.prior_maps.fit_maps), or None.
+        map_shape: (map, rows, columns) of absent maps; no maps at all where the adapter takes none.
     """
     points = 1 if prior is None else prior.num_points
     features = torch.zeros(1, points, feature_width)
@@ -49,6 +54,8 @@ def make_condition(
         has_azimuth=torch.tensor([pose is not None]),
         depression_deg=torch.tensor([0.0 if depression is None else depression]),
         has_depression=torch.tensor([depression is not None]),
+        maps=torch.zeros(1, *map_shape) if maps is None else torch.from_numpy(maps)[None].float(),
+        has_maps=torch.tensor([maps is not None]),
     )
 
 
@@ -78,6 +85,8 @@ def join_conditions(conditions: list[Condition]) -> Condition:
         "has_azimuth",
         "depression_deg",
         "has_depression",
+        "maps",
+        "has_maps",
     ):
         joined[name] = torch.cat([getattr(condition, name) for condition in conditions])
     return Condition(**joined)

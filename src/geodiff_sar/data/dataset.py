@@ -3,85 +3,29 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
-from geodiff_sar.core.condition import Condition
-from geodiff_sar.core.config import Options
+from geodiff_sar.core.condition import Condition, Needs
 from geodiff_sar.core.console import progress_bar, warn
-from geodiff_sar.core.errors import DataError, FileError, NumericalError
-from geodiff_sar.core.files import sha256_bytes, sha256_file
-from geodiff_sar.core.types import GeometryPrior
-from geodiff_sar.data.buckets import BucketOptions, check_grain, choose_bucket, fit_to_bucket, make_buckets
-from geodiff_sar.data.cache import CacheOptions, TensorCache, latent_key, pack_text, text_key
+from geodiff_sar.core.errors import OptionError
+from geodiff_sar.core.files import sha256_bytes
+from geodiff_sar.data.buckets import check_grain, choose_bucket, make_buckets
+from geodiff_sar.data.cache import TensorCache, pack_text, text_key
 from geodiff_sar.data.caption import CaptionOptions, augment_caption
 from geodiff_sar.data.collate import join_conditions, make_condition
-from geodiff_sar.data.features import load_features
-from geodiff_sar.data.image import load_chip
-from geodiff_sar.data.pixels import ChipGrid, ChipPixels
+from geodiff_sar.data.encoders import CaptionEncoder, ChipEncoder
+from geodiff_sar.data.image import load_in_frame
+from geodiff_sar.data.latents import LatentStore
+from geodiff_sar.data.options import DataOptions
+from geodiff_sar.data.pixels import ChipGrid, ChipPixels, frame_grid, quarter_turns
+from geodiff_sar.data.prior_store import PriorStore
 from geodiff_sar.data.reference import choose_reference
-from geodiff_sar.data.reference_cache import read_reference_latents, reference_cache_path, write_reference_latents
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.data.sample import Sample
-from geodiff_sar.data.splits import SplitOptions
-
-
-class DataOptions(Options):
-    """The data of a training run."""
-
-    root: str | None = Field(default=None, description="data folder (docs/formats.md lists the layouts)")
-    layout: str = Field(default="auto", description="see `geodiff-sar list layouts`")
-    pointcloud_dir: str | None = Field(
-        default=None, description="folder of point features; None: where the layout keeps them"
-    )
-    pointcloud_dim: int = Field(default=64, ge=1, description="width D of the point features")
-    allow_missing_geometry: bool = Field(
-        default=False, description="train chips without features on the learned null embedding"
-    )
-    image_condition: Literal["reference", "self", "none"] = Field(
-        default="reference",
-        description="another chip of the target; 'self' is the published scheme and leaks the target",
-    )
-    buckets: BucketOptions = BucketOptions()
-    captions: CaptionOptions = CaptionOptions()
-    split: SplitOptions = SplitOptions()
-    cache: CacheOptions = CacheOptions()
-
-
-@runtime_checkable
-class ChipEncoder(Protocol):
-    """The VAE as the data set needs it; see model.vae.VaeCodec."""
-
-    model_hash: str
-    grain: int
-    reduction: int
-    scale: float
-    shift: float
-
-    @property
-    def dtype(self) -> str: ...
-
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]: ...
-
-
-@runtime_checkable
-class CaptionEncoder(Protocol):
-    """The text encoders as the data set needs them; see model.text.TextEncoders."""
-
-    model_hash: str
-
-    @property
-    def dtype(self) -> str: ...
-
-    @property
-    def token_lengths(self) -> tuple[int, ...]: ...
-
-    def encode(self, captions: list[str]) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -116,6 +60,11 @@ class ChipDataset:
         cache_folder: where latents and embeddings are kept; None: in memory.
         reference_pool: chips that may serve as references; None: ``samples``. Validation takes the training part, so
             that it never looks at held-out chips.
+        needs: which conditions the adapter takes; None: all but maps.
+
+    Attributes:
+        priors: the chips' geometry, after ``check``.
+        latents: the chips as the transformer sees them.
     """
 
     def __init__(
@@ -128,17 +77,17 @@ class ChipDataset:
         texts: CaptionEncoder,
         cache_folder: Path | None,
         reference_pool: list[Sample] | None = None,
+        needs: Needs | None = None,
     ):
         self.samples, self.options, self.remap, self.resolution = samples, options, remap, resolution
         self.chips, self.texts, self.cache = chips, texts, TensorCache(cache_folder)
         self.pool = samples if reference_pool is None else reference_pool
         self.references: list[Sample | None] = []
-        self.missing_geometry: list[str] = []
-        self._priors: dict[str, GeometryPrior] = {}
+        self.needs = Needs() if needs is None else needs
+        self.priors = PriorStore(samples, options.pointcloud_dim, self.needs, options.allow_missing_geometry)
         self._buckets: dict[str, tuple[int, int]] = {}
         self._scales: set[float] = set()
-        self._hashes: dict[Path, str] = {}
-        self._latents: dict[tuple[str, tuple[int, int]], tuple[Tensor, Tensor]] = {}
+        self.latents = LatentStore(chips, options.cache, remap, self.cache)
 
     def prepare(self) -> None:
         """Check, then encode."""
@@ -149,32 +98,36 @@ class ChipDataset:
         """Read and check everything, write nothing. All mistakes in the data come up here, before training.
 
         Raises:
-            FileError, DataError: as the readers; a chip without features unless ``allow_missing_geometry``.
+            FileError, DataError: as the readers; a chip without features, or a prior without maps, where these are
+                needed, unless ``allow_missing_geometry``.
         """
         check_grain(self.options.buckets.bucket_reso_steps, self.resolution, self.chips.grain)
-        self._load_priors()
+        self._require_unturned()
+        self.priors.require()
         if self.options.image_condition == "self":
             warn("image_condition = 'self' shows the model the chip it is to generate; for reproduction only")
         bucket_list = self._bucket_list()
         with progress_bar() as bar:
             line = bar.add_task("reading chips", total=len(self.samples), note="")
             for sample in self.samples:
-                tall, wide = load_chip(sample.image_path).shape
+                tall, wide = load_in_frame(sample.image_path, sample.grid).shape
                 width, height = self._buckets[sample.id] = choose_bucket((wide, tall), bucket_list)
                 self._scales.add(max(width / wide, height / tall))
+                self.priors.load(sample, (tall, wide), (width, height))
                 bar.advance(line)
+        self.priors.require_maps()
 
     def encode(self) -> None:
         """Fill the caches with latents and text embeddings; after ``check``."""
         with progress_bar() as bar:
             line = bar.add_task("caching latents", total=len(self.samples), note="")
             for sample in self.samples:
-                self._latent(sample, self._buckets[sample.id])
+                self.latents.get(sample, self._buckets[sample.id])
                 bar.advance(line)
         self.references = [self._choose_reference(sample) for sample in self.samples]
         for sample, reference in zip(self.samples, self.references, strict=True):
             if reference is not None:
-                self._latent(reference, self._buckets[sample.id])
+                self.latents.get(reference, self._buckets[sample.id])
         self._texts(sorted({"", *(self._plain(sample) for sample in self.samples)}))
 
     def sizes(self) -> list[tuple[int, int]]:
@@ -192,7 +145,7 @@ class ChipDataset:
         Fitting a chip to its bucket changes the pixel spacing; where chips are scaled differently it is left out. The 3 dB
         widths stay, but for chips that are made smaller.
         """
-        kinds = {(sample.remap, sample.grid) for sample in self.samples}
+        kinds = {(sample.remap, frame_grid(sample.grid)) for sample in self.samples}
         if len(kinds) != 1:
             return None
         remap, grid = next(iter(kinds))
@@ -205,27 +158,6 @@ class ChipDataset:
         if min(self._scales) < 1:
             known |= {"resolution_range_m": None, "resolution_cross_range_m": None}
         return ChipPixels(remap=remap, grid=ChipGrid(**{**grid.model_dump(), **known}))
-
-    def feature_statistics(self) -> tuple[Float[Tensor, " feature"], Float[Tensor, " feature"]]:
-        """Mean and standard deviation of each feature channel over all points of this part.
-
-        A channel that never varies gets the standard deviation 1.
-        """
-        if not self._priors:
-            raise DataError(
-                "data.pointcloud_dir",
-                "no chip has point features",
-                "statistics need at least one cloud",
-                "set the folder",
-            )
-        rows = np.concatenate([prior.features for prior in self._priors.values()]).astype(np.float64)
-        std = rows.std(axis=0)
-        std[std < 1e-6] = 1.0
-        return torch.from_numpy(rows.mean(axis=0)).float(), torch.from_numpy(std).float()
-
-    def without_coordinates(self) -> list[str]:
-        """Ids of the chips whose cloud has no coordinates."""
-        return [identity for identity, prior in self._priors.items() if prior.coordinates is None]
 
     def batch_plan(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
         """Batches of sample indices, each of one bucket, in an order set by (seed, epoch); repeats are honoured.
@@ -262,7 +194,8 @@ class ChipDataset:
                 )
             captions.append(text)
         embedded = self._texts(captions)
-        latents = [self._latent(sample, self._buckets[sample.id]) for sample in chosen]
+        latents = [self.latents.get(sample, self._buckets[sample.id]) for sample in chosen]
+        width, height = self._buckets[chosen[0].id]
         conditions = []
         for index, sample, (context, pooled) in zip(indices, chosen, embedded, strict=True):
             reference = self._reference_latent(index)
@@ -270,11 +203,13 @@ class ChipDataset:
                 make_condition(
                     context[None],
                     pooled[None],
-                    self._priors.get(sample.id),
+                    self.priors.cloud(sample.id),
                     reference,
                     tuple(latents[0][0].shape),  # pyright: ignore
                     sample.pose,
                     self.options.pointcloud_dim,
+                    self.priors.maps.get(sample.id),
+                    (len(self.priors.map_names), height, width),
                 )
             )
         return Batch(
@@ -285,24 +220,17 @@ class ChipDataset:
             join_conditions(conditions),
         )
 
-    def _load_priors(self) -> None:
-        for sample in self.samples:
-            if sample.prior_path is None:
-                self.missing_geometry.append(sample.id)
-            else:
-                self._priors[sample.id] = load_features(sample.prior_path, self.options.pointcloud_dim)
-        if not self.missing_geometry:
-            return
-        if not self.options.allow_missing_geometry:
-            names = ", ".join(self.missing_geometry[:10]) + (" ..." if len(self.missing_geometry) > 10 else "")
-            raise FileError(
-                "3D feature file not found",
-                f"no point features for {len(self.missing_geometry)} of {len(self.samples)} chips: {names}",
-                "every chip has <id>.safetensors, .pt, .npy or .npz in data.pointcloud_dir",
-                "add the files, set data.pointcloud_dir, or give --allow-missing-geometry "
-                "(data.allow_missing_geometry = true) to train these chips on the learned null embedding",
+    def _require_unturned(self) -> None:
+        """The published cache files hold latents of pictures as they lie in their files."""
+        cache = self.options.cache
+        turned = [sample.id for sample in self.samples if quarter_turns(sample.grid)]
+        if turned and (cache.read_reference or cache.write_reference):
+            raise OptionError(
+                "data.cache",
+                f"read_reference or write_reference, but {len(turned)} chips are turned on loading: {turned[0]} ...",
+                "published cache files hold latents of pictures as they lie in their files",
+                "set data.cache.read_reference and write_reference to false",
             )
-        warn(f"no point features, the learned null embedding is used for: {', '.join(self.missing_geometry)}")
 
     def _bucket_list(self) -> list[tuple[int, int]]:
         buckets = self.options.buckets
@@ -314,22 +242,17 @@ class ChipDataset:
         return found or [self.resolution]
 
     def _choose_reference(self, sample: Sample) -> Sample | None:
-        if self.options.image_condition == "none":
+        if self.options.image_condition == "none" or not self.needs.image:
             return None
         if self.options.image_condition == "self":
             return sample
-        return choose_reference(sample, self.pool, self._content)
-
-    def _content(self, path: Path) -> str:
-        if path not in self._hashes:
-            self._hashes[path] = sha256_file(path)
-        return self._hashes[path]
+        return choose_reference(sample, self.pool, self.latents.content)
 
     def _reference_latent(self, index: int) -> Tensor | None:
         reference = self.references[index]
         if reference is None:
             return None
-        return self._latent(reference, self._buckets[self.samples[index].id])[0][None]
+        return self.latents.get(reference, self._buckets[self.samples[index].id])[0][None]
 
     def _plain(self, sample: Sample) -> str:
         rng = np.random.default_rng(0)
@@ -348,52 +271,3 @@ class ChipDataset:
             self.cache.put(keys[caption], pack_text(context[0], pooled[0]))
         found = [self.cache.get(keys[caption]) for caption in captions]
         return [(entry["context"], entry["pooled"]) for entry in found if entry is not None]
-
-    def _latent(self, sample: Sample, bucket: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        known = self._latents.get((sample.id, bucket))
-        if known is not None:
-            return known
-        entry = self._published(sample, bucket) if self.options.cache.read_reference else None
-        if entry is None:
-            key = latent_key(
-                self._content(sample.image_path),
-                self.chips.model_hash,
-                self.chips.dtype,
-                *bucket,
-                self.remap.record(),
-            )
-            entry = self.cache.get_or_compute(key, lambda: self._encode(sample, bucket))
-        if self.options.cache.write_reference:
-            self._publish(sample, bucket, entry)
-        self._latents[sample.id, bucket] = (entry["mean"], entry["std"])
-        return entry["mean"], entry["std"]
-
-    def _encode(self, sample: Sample, bucket: tuple[int, int]) -> dict[str, Tensor]:
-        fitted, _, _ = fit_to_bucket(load_chip(sample.image_path), *bucket)
-        mean, std = self.chips.encode(torch.from_numpy(self.remap.to_model(fitted))[None, None])
-        if not (torch.isfinite(mean).all() and torch.isfinite(std).all()):
-            raise NumericalError(
-                sample.image_path, "its latent holds NaN or Inf", "finite latents", 'set train.precision = "no"'
-            )
-        return {"mean": mean[0].cpu(), "std": std[0].cpu()}
-
-    def _published(self, sample: Sample, bucket: tuple[int, int]) -> dict[str, Tensor] | None:
-        """Latent from the published cache file beside the chip; read anew each time, never kept under our own key."""
-        tall, wide = load_chip(sample.image_path).shape
-        file = reference_cache_path(sample.image_path, (wide, tall))
-        if not file.is_file():
-            return None
-        raw = read_reference_latents(file, (bucket[1] // self.chips.reduction, bucket[0] // self.chips.reduction))
-        if raw is None:
-            return None
-        mean = (torch.from_numpy(raw) - self.chips.shift) * self.chips.scale
-        return {"mean": mean, "std": torch.zeros_like(mean)}
-
-    def _publish(self, sample: Sample, bucket: tuple[int, int], entry: dict[str, Tensor]) -> None:
-        """Write the published cache file: one draw from the latent's distribution, by a fixed seed."""
-        _, original, crop = fit_to_bucket(load_chip(sample.image_path), *bucket)
-        generator = torch.Generator().manual_seed(0)
-        drawn = entry["mean"] + entry["std"] * torch.randn(entry["mean"].shape, generator=generator)
-        write_reference_latents(
-            sample.image_path, (drawn / self.chips.scale + self.chips.shift).numpy(), original, crop
-        )

@@ -1,12 +1,11 @@
 """What training saves and generation loads: LoRA, conditioning weights and a JSON record, strictly matched.
 
 ``<name>.safetensors`` (LoRA) or ``<name>_transformer.safetensors`` (full fine-tuning), ``<name>_fusion_weights.safetensors``
-(all conditioning modules) and ``<name>_fusion.json`` (the published keys, and ours under "geodiff_sar").
+(all conditioning modules; not there where nothing but the text conditions) and ``<name>_fusion.json`` (the published keys,
+and ours under "geodiff_sar").
 """
 
-import glob
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -18,16 +17,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from geodiff_sar.conditioning.options import Place
 from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.config import Options, parse_options
 from geodiff_sar.core.errors import DataError, FileError
-from geodiff_sar.core.files import atomic_write_bytes, read_json, sha256_bytes, sha256_file, write_json
+from geodiff_sar.core.files import atomic_write_bytes, read_json, write_json
 from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.data.pixels import ChipPixels
+from geodiff_sar.data.prior_facts import PriorFacts
 from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.model.adapter_files import (
+    FULL_SUFFIX,
+    FUSION_SUFFIX,
+    RECORD_SUFFIX,
+    AdapterFiles,
+)
 from geodiff_sar.model.lora import LoraOptions, load_lora, lora_state_dict
-
-FUSION_SUFFIX, RECORD_SUFFIX, FULL_SUFFIX = "_fusion_weights.safetensors", "_fusion.json", "_transformer.safetensors"
 
 
 class AdapterRecord(Options):
@@ -35,7 +40,9 @@ class AdapterRecord(Options):
 
     remedy: ClassVar[str] = "copy the record of the training run again, or use the version of geodiff-sar that wrote it"
 
-    version: Literal[1] = Field(default=1, description="version of this record")
+    version: Literal[1, 2] = Field(
+        default=2, description="version of this record; 1: before there was a choice of inject"
+    )
     base: str = Field(description="base model as the user called it")
     base_hash: str = Field(description="content hash of the base model's weights")
     shift: float = Field(gt=0, description="timestep shift of training")
@@ -46,8 +53,14 @@ class AdapterRecord(Options):
     t5_length: int = Field(ge=1, description="number of T5 tokens")
     lora: LoraOptions | None = Field(default=None, description="LoRA options; None: no LoRA")
     full: bool = Field(default=False, description="the whole transformer was trained")
-    conditioning: dict[str, Any] = Field(description="header of the conditioning stack")
-    inject: list[str] = Field(default=["pooled"], description="where geometry enters")
+    conditioning: dict[str, Any] | None = Field(
+        description="header of the conditioning stack; None: text alone conditions"
+    )
+    inject: list[Place] = Field(default=["pooled"], description="where geometry, reference and pose enter")
+    priors: PriorFacts | None = Field(
+        default=None,
+        description="radars and depressions of the training's priors; None: none were used, or not recorded",
+    )
     image_condition: str = Field(default="reference", description="which reference training used")
     steps: int = Field(default=0, ge=0, description="optimizer steps done")
     pixels: ChipPixels | None = Field(
@@ -55,26 +68,11 @@ class AdapterRecord(Options):
     )
 
 
-@dataclass(frozen=True)
-class AdapterFiles:
-    """Files of one adapter; ``weights`` is the LoRA or the full transformer, None where neither was trained."""
-
-    weights: Path | None
-    fusion_weights: Path
-    record: Path
-
-    @property
-    def sha256(self) -> str:
-        """Content hash over all files."""
-        files = [file for file in (self.weights, self.fusion_weights, self.record) if file is not None]
-        return sha256_bytes(*(sha256_file(file).encode() for file in files))
-
-
 @dataclass
 class LoadedAdapter:
-    """An adapter on its base: the stack in eval mode, the record and the files."""
+    """An adapter on its base: the stack in eval mode (None: text alone conditions), the record and the files."""
 
-    conditioning: ConditioningStack
+    conditioning: ConditioningStack | None
     record: AdapterRecord
     files: AdapterFiles
 
@@ -83,7 +81,7 @@ def save_adapter(
     folder: Path,
     name: str,
     transformer: SD3Transformer2DModel,
-    conditioning: ConditioningStack,
+    conditioning: ConditioningStack | None,
     record: AdapterRecord,
     dtype: torch.dtype | None = None,
 ) -> AdapterFiles:
@@ -93,7 +91,7 @@ def save_adapter(
         folder: where to.
         name: first part of the file names.
         transformer: with LoRA layers, or fully trained.
-        conditioning: the stack.
+        conditioning: the stack, or None.
         record: everything else.
         dtype: number format of the LoRA or transformer weights; None: as trained.
     """
@@ -105,45 +103,14 @@ def save_adapter(
     elif record.lora is not None:
         weights = folder / f"{name}.safetensors"
         atomic_write_bytes(weights, _packed(_cast(lora_state_dict(transformer), dtype), _lora_header(record.lora)))
-    stack_file = folder / f"{name}{FUSION_SUFFIX}"
-    header = {"format": "pt", "geodiff_sar": json.dumps(record.conditioning, sort_keys=True)}
-    atomic_write_bytes(stack_file, _packed(_cast(conditioning.state_dict(), None), header))
+    stack_file = None
+    if conditioning is not None:
+        stack_file = folder / f"{name}{FUSION_SUFFIX}"
+        header = {"format": "pt", "geodiff_sar": json.dumps(record.conditioning, sort_keys=True)}
+        atomic_write_bytes(stack_file, _packed(_cast(conditioning.state_dict(), None), header))
     record_file = folder / f"{name}{RECORD_SUFFIX}"
     write_json(record_file, {**_published_keys(record), "geodiff_sar": record.model_dump(mode="json")})
     return AdapterFiles(weights, stack_file, record_file)
-
-
-def resolve_adapter(path: str) -> AdapterFiles:
-    """Find an adapter by its folder, one of its files, or a glob that matches one adapter.
-
-    Raises:
-        FileError: nothing, or more than one adapter, is found; or a part is missing.
-    """
-    matches = [Path(path)] if Path(path).exists() else [Path(found) for found in sorted(glob.glob(path))]
-    if not matches:  # the published code writes into the output folder itself, we into a folder of the run's name
-        named = Path(path)
-        run = named.parent / re.split(r"_?\*|\.safetensors$", named.name)[0]
-        matches = [run] if run != named.parent and run.is_dir() else []
-    if not matches:
-        raise FileError(path, "no such file or folder", "--lora_weights names an adapter", "check the path")
-    stems = sorted({stem for match in matches for stem in _stems(match)})
-    if len(stems) != 1:
-        names = [str(stem) for stem in stems][:6] or [str(match) for match in matches][:6]
-        raise FileError(
-            path,
-            f"matches {len(stems)} adapters: {names}",
-            "exactly one adapter, each of <name>.safetensors, <name>_fusion_weights.safetensors and <name>_fusion.json",
-            "name the file of the one you mean",
-        )
-    stem = stems[0]
-    record, fusion = stem.with_name(stem.name + RECORD_SUFFIX), stem.with_name(stem.name + FUSION_SUFFIX)
-    lora, full = stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + FULL_SUFFIX)
-    for part in (record, fusion):
-        if not part.is_file():
-            raise FileError(
-                part, "no such file", "an adapter has all of its files in one folder", "copy it beside the LoRA"
-            )
-    return AdapterFiles(lora if lora.is_file() else full if full.is_file() else None, fusion, record)
 
 
 def read_record(files: AdapterFiles) -> AdapterRecord:
@@ -177,8 +144,9 @@ def load_adapter(files: AdapterFiles, transformer: SD3Transformer2DModel, base_h
     return LoadedAdapter(conditioning, record, files)
 
 
-def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecord, ConditioningStack]:
-    """The record and the conditioning stack of an adapter, in eval mode; the part that needs no transformer.
+def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecord, ConditioningStack | None]:
+    """The record and the conditioning stack (None where text alone conditions) of an adapter, in eval mode; the part that
+    needs no transformer.
 
     Raises:
         FileError: a damaged file, or no weights where the record promises them.
@@ -195,6 +163,15 @@ def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecor
         )
     if (record.full or record.lora is not None) and files.weights is None:
         raise FileError(files.record, "the weights beside it are missing", "the record promises them", "copy them here")
+    if record.conditioning is None:
+        return record, None
+    if files.fusion_weights is None:
+        raise FileError(
+            files.record.with_name(files.record.name.removesuffix(RECORD_SUFFIX) + FUSION_SUFFIX),
+            "no such file",
+            "the record promises conditioning weights",
+            "copy them beside the record",
+        )
     conditioning = ConditioningStack.from_header(record.conditioning, str(files.record))
     _load_strictly(conditioning, _read(files.fusion_weights), files.fusion_weights)
     conditioning.eval().requires_grad_(False)
@@ -220,16 +197,6 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise FileError(
             path, f"cannot be read ({error})", "an intact safetensors file", "copy the file again"
         ) from error
-
-
-def _stems(path: Path) -> list[Path]:
-    """Adapters (paths without endings) that a folder or a file stands for."""
-    if path.is_dir():
-        return [record.with_name(record.name.removesuffix(RECORD_SUFFIX)) for record in path.glob(f"*{RECORD_SUFFIX}")]
-    for suffix in (FUSION_SUFFIX, FULL_SUFFIX, RECORD_SUFFIX, ".safetensors"):
-        if path.name.endswith(suffix):
-            return [path.with_name(path.name.removesuffix(suffix))]
-    return []
 
 
 def _packed(state: dict[str, Tensor], header: dict[str, str]) -> bytes:
@@ -260,13 +227,18 @@ def _lora_header(lora: LoraOptions) -> dict[str, str]:
 
 def _published_keys(record: AdapterRecord) -> dict[str, Any]:
     """The keys that the published code writes into its ``_fusion.json``."""
-    fusion, sizes = record.conditioning["fusion"], record.conditioning["sizes"]
-    return {
-        "enable_3d_fusion": True,
+    header = record.conditioning or {}
+    fusion = header.get("fusion") or {"method": "none", "options": {}}
+    keys = {
+        "enable_3d_fusion": bool(header),
         "fusion_method": fusion["method"],
-        "pointcloud_dim": sizes["feature_dim"],
-        "image_feature_dim": sizes["latent_channels"],
         "gentle_alpha": fusion["options"].get("alpha", 0.02),
         "fusion_seed": 1026,
         "use_t5xxl_cache_only": False,
     }
+    if header:
+        keys |= {
+            "pointcloud_dim": header["sizes"]["feature_dim"],
+            "image_feature_dim": header["sizes"]["latent_channels"],
+        }
+    return keys

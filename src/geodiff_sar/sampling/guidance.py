@@ -1,13 +1,15 @@
 """Guidance: which conditions the backbone sees, and how its answers are joined."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
+from geodiff_sar.conditioning.conditioned import Conditioned
 from geodiff_sar.core.config import Options
+from geodiff_sar.model.backbone import Backbone
 
 
 class GuidanceOptions(Options):
@@ -17,10 +19,18 @@ class GuidanceOptions(Options):
     geometry_scale: float | None = Field(
         default=None, ge=0, description="guidance of geometry, reference and pose apart from the text; None: together"
     )
+    guidance_start: float = Field(default=0.0, ge=0, lt=1, description="share of the steps where guidance begins")
+    guidance_stop: float = Field(default=1.0, gt=0, le=1, description="share of the steps where guidance ends")
     skip_layers: list[int] = Field(default=[], description="blocks left out in skip-layer guidance; empty: none")
     skip_layer_scale: float = Field(default=2.8, ge=0, description="strength of skip-layer guidance")
     skip_layer_start: float = Field(default=0.01, ge=0, le=1, description="share of the steps where it begins")
     skip_layer_stop: float = Field(default=0.2, ge=0, le=1, description="share of the steps where it ends")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "GuidanceOptions":
+        if self.guidance_start >= self.guidance_stop:
+            raise ValueError(f"guidance_start {self.guidance_start} is not below guidance_stop {self.guidance_stop}")
+        return self
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -29,59 +39,69 @@ class GuidanceOptions(Options):
             return ("negative", "text", "full")
         return ("full",) if self.guidance_scale == 1.0 else ("negative", "full")
 
+    def branches_at(self, progress: float) -> tuple[str, ...]:
+        """Conditions that have to be evaluated at a share of the steps; outside the guidance interval "full" alone."""
+        return self.branches if self.guidance_start <= progress < self.guidance_stop else ("full",)
 
-Text = tuple[Float[Tensor, "batch token context"], Float[Tensor, "batch pooled"]]
+
+@dataclass(frozen=True)
+class Branch:
+    """What the backbone sees in one branch.
+
+    Attributes:
+        context: text tokens.
+        conditioned: everything else.
+    """
+
+    context: Float[Tensor, "batch token context"]
+    conditioned: Conditioned
+
+    @staticmethod
+    def join(parts: "list[Branch]") -> "Branch":
+        """One batch of several."""
+        return Branch(
+            torch.cat([part.context for part in parts]), Conditioned.join([part.conditioned for part in parts])
+        )
 
 
 def guided_velocity(
-    transformer: Any,
+    backbone: Backbone,
     x: Float[Tensor, "batch channel height width"],
     sigma: float,
     progress: float,
-    texts: dict[str, Text],
+    branches: dict[str, Branch],
     options: GuidanceOptions,
 ) -> Float[Tensor, "batch channel height width"]:
     """Velocity under guidance, all branches in one forward pass.
 
     Without ``geometry_scale``: ``v_neg + s (v_full - v_neg)``. With it:
     ``v_neg + s (v_text - v_neg) + g (v_full - v_text)``, where "text" is the prompt with geometry, reference and pose
-    absent. Skip-layer guidance adds ``k (v_full - v_skipped)`` while ``start < progress < stop``.
+    absent. Outside ``guidance_start <= progress < guidance_stop`` it is v_full, and nothing else is evaluated (Kynkaanniemi
+    et al. 2024). Skip-layer guidance adds ``k (v_full - v_skipped)`` while ``start < progress < stop`` of its own.
 
     Args:
-        transformer: the backbone.
+        backbone: transformer and conditioning stack.
         x: noisy latents.
         sigma: their noise level.
         progress: share of the steps already done.
-        texts: context tokens and pooled projection of each branch.
+        branches: what each branch sees.
         options: see GuidanceOptions.
     """
-    names = options.branches
-    count = len(x)
+    names = options.branches_at(progress)
 
     def evaluate(chosen: tuple[str, ...], skip: list[int] | None = None) -> tuple[Tensor, ...]:
-        context = torch.cat([texts[name][0] for name in chosen])
-        pooled = torch.cat([texts[name][1] for name in chosen])
-        doubled = torch.cat([x] * len(chosen)).to(context.dtype)
-        timestep = torch.full((count * len(chosen),), sigma * 1000.0, device=x.device)
-        velocity = transformer(
-            hidden_states=doubled,
-            timestep=timestep,
-            encoder_hidden_states=context,
-            pooled_projections=pooled,
-            skip_layers=skip,
-            return_dict=False,
-        )[0]
+        branch = Branch.join([branches[name] for name in chosen])
+        timestep = torch.full((len(x) * len(chosen),), sigma * 1000.0, device=x.device)
+        velocity = backbone(torch.cat([x] * len(chosen)), timestep, branch.context, branch.conditioned, skip)
         return velocity.float().chunk(len(chosen))
 
     found = dict(zip(names, evaluate(names), strict=True))
-    full = found["full"]
-    if options.geometry_scale is not None:
+    full = result = found["full"]
+    if "text" in found and options.geometry_scale is not None:
         negative, text = found["negative"], found["text"]
         result = negative + options.guidance_scale * (text - negative) + options.geometry_scale * (full - text)
     elif "negative" in found:
         result = found["negative"] + options.guidance_scale * (full - found["negative"])
-    else:
-        result = full
     if options.skip_layers and options.skip_layer_start < progress < options.skip_layer_stop:
         (skipped,) = evaluate(("full",), options.skip_layers)
         result = result + options.skip_layer_scale * (full - skipped)

@@ -15,14 +15,15 @@ from geodiff_sar.conditioning.injection import default_fusion_scale
 from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.console import progress_bar
 from geodiff_sar.core.errors import NumericalError, OptionError
-from geodiff_sar.core.types import GeometryPrior, Pose
-from geodiff_sar.data.buckets import fit_to_bucket
-from geodiff_sar.data.collate import make_condition
 from geodiff_sar.data.image import to_grey8
+from geodiff_sar.data.prior_maps import map_names
 from geodiff_sar.data.remap import AmplitudeRemap
-from geodiff_sar.model.adapter import load_adapter, resolve_adapter
+from geodiff_sar.model.adapter import load_adapter
+from geodiff_sar.model.adapter_files import resolve_adapter
+from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.base import BaseModel, load_base
-from geodiff_sar.sampling.guidance import GuidanceOptions, Text, guided_velocity
+from geodiff_sar.sampling.branches import BranchBuilder, ChipRequest
+from geodiff_sar.sampling.guidance import GuidanceOptions, guided_velocity
 from geodiff_sar.sampling.solvers import SOLVERS, flow_sigmas
 
 
@@ -37,27 +38,6 @@ class GeoDiffSAROutput(BaseOutput):
 
     images: list[Image.Image]
     amplitudes: list[np.ndarray]
-
-
-@dataclass(frozen=True)
-class ChipRequest:
-    """One chip to be generated.
-
-    Attributes:
-        prompt: caption.
-        seed: of its initial noise.
-        negative_prompt: what to guide away from.
-        prior: point cloud, or None for the learned null embedding.
-        reference: amplitude (H, W) of a reference chip, or None.
-        pose: azimuth and depression, or None.
-    """
-
-    prompt: str
-    seed: int
-    negative_prompt: str = ""
-    prior: GeometryPrior | None = None
-    reference: np.ndarray | None = None
-    pose: Pose | None = None
 
 
 class GeoDiffSARPipeline(DiffusionPipeline):
@@ -122,7 +102,8 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         if lora_weights is None:
             return cls.from_base(base)
         adapter = load_adapter(resolve_adapter(lora_weights), base.transformer, base.hash)
-        adapter.conditioning.to(base.transformer.device)
+        if adapter.conditioning is not None:
+            adapter.conditioning.to(base.transformer.device)
         return cls.from_base(base, adapter.conditioning, adapter.record.remap, adapter.record.shift)
 
     def save_pretrained(self, *_: Any, **__: Any) -> None:
@@ -184,7 +165,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
             steps: solver steps.
             solver: name of a solver.
             guidance: strengths; None: the base's scale.
-            fusion_scale: strength of the fusion, 0 is text only; None: FUSION_INJECTION_SCALE, or 1.
+            fusion_scale: strength of all injections, 0 is text only; None: FUSION_INJECTION_SCALE, or 1.
             show_progress: show a progress bar.
 
         Raises:
@@ -198,7 +179,9 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         for request in requests:
             self.check(request, width, height, steps, solver, guidance)
         shape = (self.base.vae.latent_channels, height // self.base.vae.reduction, width // self.base.vae.reduction)
-        texts = self._texts(requests, guidance.branches, shape, (width, height), fusion_scale)
+        backbone = Backbone(self.base.transformer, self.conditioning)
+        builder = BranchBuilder(self.base, backbone, self.remap, (width, height), fusion_scale, self.t5_only)
+        branches = builder.build(requests, guidance.branches)
         device = self.base.transformer.device
         x = torch.cat([initial_noise(request.seed, shape) for request in requests]).to(device)
         shift = float(self.scheduler.config["shift"])
@@ -207,9 +190,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         with progress_bar(show_progress) as bar:
             line = bar.add_task(f"{len(requests)} chips", total=steps, note="")
             for index in range(steps):
-                velocity = guided_velocity(
-                    self.base.transformer, x, method.sigmas[index], index / steps, texts, guidance
-                )
+                velocity = guided_velocity(backbone, x, method.sigmas[index], index / steps, branches, guidance)
                 x = method.step(x, velocity, index)
                 self._require_finite(x, requests, f"latents after step {index + 1}")
                 bar.advance(line)
@@ -219,68 +200,6 @@ class GeoDiffSARPipeline(DiffusionPipeline):
             self._require_finite(model, [request], "decoded pixels")
             amplitudes.append(self.remap.to_amplitude(model[0, 0].cpu().numpy()))
         return GeoDiffSAROutput([Image.fromarray(to_grey8(a)) for a in amplitudes], amplitudes)
-
-    def _texts(
-        self,
-        requests: list[ChipRequest],
-        branches: tuple[str, ...],
-        shape: tuple[int, int, int],
-        size: tuple[int, int],
-        fusion_scale: float,
-    ) -> dict[str, Text]:
-        rows: dict[str, list[Text]] = {name: [] for name in branches}
-        captions = {r.prompt for r in requests} | (
-            {r.negative_prompt for r in requests} if "negative" in branches else set()
-        )
-        encoded = {caption: self.base.text.encode([caption]) for caption in sorted(captions)}
-        for request in requests:
-            for name in branches:
-                caption = request.negative_prompt if name == "negative" else request.prompt
-                rows[name].append(self._one_text(request, name, encoded[caption], shape, size, fusion_scale))
-        return {
-            name: (torch.cat([context for context, _ in found]), torch.cat([pooled for _, pooled in found]))
-            for name, found in rows.items()
-        }
-
-    def _one_text(
-        self,
-        request: ChipRequest,
-        branch: str,
-        encoded: Text,
-        shape: tuple[int, int, int],
-        size: tuple[int, int],
-        fusion_scale: float,
-    ) -> Text:
-        """Context and pooled projection of one chip in one branch; negative and text branches see null embeddings."""
-        transformer = self.base.transformer
-        context, pooled = encoded
-        if self.t5_only:
-            context = context.clone()
-            context[:, : self.base.text.token_lengths[0]] = 0.0
-        if self.conditioning is not None and fusion_scale != 0.0:
-            full = branch == "full"
-            reference = (
-                self._reference_latent(request.reference, size) if full and request.reference is not None else None
-            )
-            condition = make_condition(
-                context,
-                pooled,
-                request.prior if full else None,
-                reference,
-                shape,
-                request.pose if full else None,
-                self.conditioning.sizes.feature_dim,
-            )
-            pooled = self.conditioning(condition.to(transformer.device), fusion_scale)
-        return (
-            context.to(transformer.device, transformer.dtype),
-            pooled.to(transformer.device, transformer.dtype),
-        )
-
-    def _reference_latent(self, amplitude: np.ndarray, size: tuple[int, int]) -> Tensor:
-        fitted, _, _ = fit_to_bucket(amplitude, *size)
-        mean, _ = self.base.vae.encode(torch.from_numpy(self.remap.to_model(fitted))[None, None])
-        return mean.cpu()
 
     def check(
         self,
@@ -295,11 +214,11 @@ class GeoDiffSARPipeline(DiffusionPipeline):
 
         Raises:
             OptionError: impossible size, steps, solver or block number.
-            DataError: a cloud that the conditioning stack cannot take.
+            DataError: a prior that the conditioning stack cannot take.
         """
         SOLVERS.get(solver)
         if self.conditioning is not None and request.prior is not None:
-            self.conditioning.points.check_prior(request.prior)
+            self.conditioning.check_prior(request.prior, map_names(request.prior))
         guidance = guidance or GuidanceOptions()
         settings, grain, transformer = self.base.settings, self.base.vae.grain, self.base.transformer
         width, height = width or settings.resolution[0], height or settings.resolution[1]

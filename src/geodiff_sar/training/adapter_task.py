@@ -3,12 +3,11 @@
 from typing import Any
 
 import torch
-from diffusers import SD3Transformer2DModel
 from torch import Tensor, nn
 
-from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.condition import Condition
 from geodiff_sar.data.dataset import Batch, ChipDataset
+from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.lora import limit_weight_norms
 from geodiff_sar.training.objective import ObjectiveOptions, flow_loss, sample_u
 from geodiff_sar.training.task import BatchSource, Task
@@ -32,73 +31,71 @@ class DatasetSource(BatchSource[Batch]):
 
 
 class AdapterTask(Task[Batch]):
-    """Trains what of the transformer requires gradients, and the conditioning stack.
+    """Trains what of the transformer requires gradients, and the conditioning stack if there is one.
 
     Args:
-        transformer: with LoRA layers, or as a whole.
-        conditioning: the stack.
+        backbone: the transformer, with LoRA layers or as a whole, and the stack.
         objective: what is minimised.
         shift: timestep shift.
         device: where the modules are.
-        dtype: number format of the transformer's weights.
         conditioning_lr: learning rate of the stack; None: the optimizer's.
         max_norm: limit of the weight norm of each LoRA module; None for none.
     """
 
     def __init__(
         self,
-        transformer: SD3Transformer2DModel,
-        conditioning: ConditioningStack,
+        backbone: Backbone,
         objective: ObjectiveOptions,
         shift: float,
         device: torch.device,
-        dtype: torch.dtype = torch.float32,
         conditioning_lr: float | None = None,
         max_norm: float | None = None,
     ):
-        self.transformer, self.conditioning, self.objective, self.shift = transformer, conditioning, objective, shift
-        self.device, self.dtype, self.conditioning_lr, self.max_norm = device, dtype, conditioning_lr, max_norm
+        self.backbone, self.objective, self.shift = backbone, objective, shift
+        self.device, self.conditioning_lr, self.max_norm = device, conditioning_lr, max_norm
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"transformer": self.transformer, "conditioning": self.conditioning}
+        modules: dict[str, nn.Module] = {"transformer": self.backbone.transformer}
+        if self.backbone.conditioning is not None:
+            modules["conditioning"] = self.backbone.conditioning
+        return modules
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        base = [p for p in self.transformer.parameters() if p.requires_grad]
-        stack: dict[str, Any] = {"params": list(self.conditioning.parameters()), "name": "conditioning"}
-        if self.conditioning_lr is not None:
-            stack["lr"] = self.conditioning_lr
-        return [{"params": base, "name": "transformer"}, stack] if base else [stack]
+        groups: list[dict[str, Any]] = []
+        base = [p for p in self.backbone.transformer.parameters() if p.requires_grad]
+        if base:
+            groups.append({"params": base, "name": "transformer"})
+        if self.backbone.conditioning is not None:
+            groups.append({"params": list(self.backbone.conditioning.parameters()), "name": "conditioning"})
+            if self.conditioning_lr is not None:
+                groups[-1]["lr"] = self.conditioning_lr
+        return groups
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         noise = torch.randn(batch.mean.shape)
         latents = batch.mean + batch.std * torch.randn(batch.std.shape)
         u = sample_u(len(latents), self.objective)
-        without_text = torch.tensor([caption == "" for caption in batch.captions])
-        condition = self.conditioning.drop(batch.condition, without_text)
+        stack, condition = self.backbone.conditioning, batch.condition
+        if stack is not None:
+            condition = stack.drop(condition, torch.tensor([caption == "" for caption in batch.captions]))
         losses, values = self.losses(condition, latents, noise, u)
-        return losses.mean(), {**values, **self.conditioning.gate_summary()}
+        return losses.mean(), {**values, **({} if stack is None else stack.summary())}
 
     def losses(
         self, condition: Condition, latents: Tensor, noise: Tensor, u: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
         """Loss of each chip for given latents, noise and places on the schedule."""
         condition = condition.to(self.device)
-        pooled = self.conditioning(condition)
+        conditioned = self.backbone.condition(condition)
 
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-            return self.transformer(
-                hidden_states=noisy.to(self.dtype),
-                timestep=timestep,
-                encoder_hidden_states=condition.context.to(self.dtype),
-                pooled_projections=pooled.to(self.dtype),
-                return_dict=False,
-            )[0]
+            return self.backbone(noisy, timestep, condition.context, conditioned)
 
         return flow_loss(predict, latents.to(self.device), noise.to(self.device), u, self.objective, self.shift)
 
     def after_step(self) -> None:
         if self.max_norm is not None:
-            limit_weight_norms(self.transformer, self.max_norm)
+            limit_weight_norms(self.backbone.transformer, self.max_norm)
 
     def describe(self, batch: Batch) -> str:
         return ", ".join(batch.ids)

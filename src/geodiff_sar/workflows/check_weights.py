@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from geodiff_sar.core.errors import GeodiffError
 from geodiff_sar.core.files import sha256_file
 from geodiff_sar.core.tensors import mismatch
-from geodiff_sar.model.adapter import AdapterFiles, load_conditioning, read_record, resolve_adapter
+from geodiff_sar.model.adapter import load_conditioning, read_record
+from geodiff_sar.model.adapter_files import AdapterFiles, resolve_adapter
 from geodiff_sar.model.base import (
     PARTS,
     SETTINGS_FILE,
@@ -51,7 +52,8 @@ def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str,
             found = resolve_adapter(lora_weights)
             if found.weights is not None:
                 rows.append(_row("adapter weights", found.weights, problems))
-            rows.append(_row("adapter conditioning", found.fusion_weights, problems))
+            if found.fusion_weights is not None:
+                rows.append(_row("adapter conditioning", found.fusion_weights, problems))
             if not problems:  # the record and every tensor of the conditioning, against this base
                 load_conditioning(found, base_hash(pretrained_model))
                 problems += _adapter_problems(folder, found)

@@ -1,11 +1,15 @@
 """The README that accompanies a trained adapter."""
 
+import json
+
+from geodiff_sar.conditioning.options import Modality, needs_of
 from geodiff_sar.model.adapter import AdapterRecord
 
 
 def model_card(name: str, record: AdapterRecord, config: str) -> str:
     """Model card in the hub's layout: front matter, use, training, limits."""
-    fusion = record.conditioning["fusion"]["method"]
+    stack_file = "" if record.conditioning is None else f"\n{_stack_line(name)}"
+    prior = "" if record.conditioning is None else " --pointcloud_path <features>"
     return f"""---
 library_name: geodiff-sar
 base_model: {record.base}
@@ -14,22 +18,22 @@ tags: [synthetic-aperture-radar, lora, text-to-image, geometry-conditioned]
 
 # {name}
 
-A geodiff-sar adapter: LoRA weights and conditioning modules (fusion method `{fusion}`) for the base model
-`{record.base}` (hash `{record.base_hash[:12]}`), trained for {record.steps} steps at {record.resolution[0]} x
-{record.resolution[1]} pixels.
+A geodiff-sar adapter for the base model `{record.base}` (hash `{record.base_hash[:12]}`), trained for {record.steps} steps at
+{record.resolution[0]} x {record.resolution[1]} pixels.
+
+{_conditions(record)}
 
 ## Use
 
 ```
 geodiff-sar generate --pretrained_model {record.base} --lora_weights . \\
-    --prompt "SAR image,<target>,<band>-band,High,HH-Polarization,0.0" --pointcloud_path <features>
+    --prompt "SAR image,<target>,<band>-band,High,HH-Polarization,0.0"{prior}
 ```
 
 ## Files
 
-- `{name}.safetensors`: LoRA of the transformer, loadable by diffusers.
-- `{name}_fusion_weights.safetensors`: point, image and pose encoders, fusion and gate. Without them the geometry is absent.
-- `{name}_fusion.json`: what both need to be loaded.
+- `{name}.safetensors`: LoRA of the transformer, loadable by diffusers.{stack_file}
+- `{name}_fusion.json`: what is needed to load it.
 
 ## Limits
 
@@ -41,3 +45,41 @@ targets; do that before relying on them.
 ```toml
 {config}```
 """
+
+
+def _conditions(record: AdapterRecord) -> str:
+    """What conditions the chips, and what kind of priors the adapter knows."""
+    header = record.conditioning
+    if header is None:
+        return "Nothing but the text conditions it: it has no use for point features, maps or reference chips."
+    places = {
+        "pooled": "the pooled text vector",
+        "tokens": "decoupled attention to tokens",
+        "map": "maps added to the patch embedding",
+    }
+    needs = needs_of(record.inject, header["conditioning"].get("modalities", _ALL))
+    seen = {"geometry": needs.geometry, "a reference chip": needs.image, "the pose": needs.pose}
+    lines = [
+        f"Beside the text it sees {', '.join(name for name, taken in seen.items() if taken)} (`inject = "
+        f"{json.dumps(record.inject)}`: through {', '.join(places[place] for place in record.inject)})."
+    ]
+    if header.get("fusion"):
+        lines.append(f"Fusion method: `{header['fusion']['method']}`.")
+    if header["sizes"].get("map_names"):
+        lines.append(f"Maps: {', '.join(header['sizes']['map_names'])}.")
+    if record.priors is not None:
+        lines += [f"Radar of the training's priors: {radar}." for radar in record.priors.radars]
+        if record.priors.depressions_deg is not None:
+            low, high = record.priors.depressions_deg
+            lines.append(f"Depressions: {low:g} to {high:g} degrees.")
+    return "\n".join(lines)
+
+
+def _stack_line(name: str) -> str:
+    return (
+        f"- `{name}_fusion_weights.safetensors`: encoders of points, reference and pose, and what carries them into the "
+        "transformer. Without it they are absent."
+    )
+
+
+_ALL: list[Modality] = ["geometry", "image", "pose"]

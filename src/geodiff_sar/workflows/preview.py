@@ -35,7 +35,7 @@ class Preview:
         self,
         options: PreviewOptions,
         base: BaseModel,
-        conditioning: ConditioningStack,
+        conditioning: ConditioningStack | None,
         shift: float,
         remap: AmplitudeRemap,
         folder: Path,
@@ -47,7 +47,7 @@ class Preview:
         self.options, self.folder, self.name = options, folder / "samples", name
         self.prompts = [] if options.prompts_file is None else load_prompts(Path(options.prompts_file))
         self.pipeline = GeoDiffSARPipeline.from_base(base, conditioning, remap, shift)
-        width = conditioning.sizes.feature_dim
+        width = None if conditioning is None else conditioning.sizes.feature_dim
         self.requests = [
             build_request(prompt, number, width, folder=pointcloud_dir) for number, prompt in enumerate(self.prompts)
         ]

@@ -11,6 +11,7 @@ import numpy as np
 from geodiff_sar.core.config import Options, read_toml, write_toml
 from geodiff_sar.core.errors import FileError, GeodiffError, OptionError
 from geodiff_sar.core.files import read_json, require_writable, sha256_file, sha256_json, write_json
+from geodiff_sar.data.pixels import quarter_turns
 from geodiff_sar.data.sample import Sample
 from geodiff_sar.training.loop import latest_checkpoint
 
@@ -123,7 +124,7 @@ def run_folder(folder: Path, config: Options, fingerprint: dict[str, Any]) -> It
 
 
 def data_fingerprint(training: list[Sample], validation: list[Sample]) -> dict[str, Any]:
-    """Content of both parts of a data set as one hash each: ids, captions, pictures, features."""
+    """Content of both parts of a data set as one hash each: ids, captions, pictures and how they are turned, features."""
 
     def digest(samples: list[Sample]) -> str:
         rows = [
@@ -134,6 +135,7 @@ def data_fingerprint(training: list[Sample], validation: list[Sample]) -> dict[s
                 s.repeats,
                 sha256_file(s.image_path),
                 sha256_file(s.prior_path) if s.prior_path else None,
+                *([turns] if (turns := quarter_turns(s.grid)) else []),
             ]
             for s in samples
         ]

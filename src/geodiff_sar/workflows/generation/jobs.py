@@ -7,11 +7,12 @@ from typing import Any
 
 from geodiff_sar.core.config import parse_options
 from geodiff_sar.core.console import warn
-from geodiff_sar.core.errors import FileError, OptionError
+from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.core.files import sha256_file
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import ChipRequest
 from geodiff_sar.sampling.prompts import Prompt, load_prompts, parse_azimuths
+from geodiff_sar.workflows.generation.conditions import check_priors, usable
 from geodiff_sar.workflows.generation.options import GenerateRequest
 from geodiff_sar.workflows.generation.requests import build_request, pointcloud_file
 from geodiff_sar.workflows.generation.session import Session
@@ -48,16 +49,22 @@ def build_jobs(request: GenerateRequest, session: Session) -> list[Job]:
     resolution = record.resolution if record else session.base.settings.resolution
     jobs = []
     for line in prompts:
-        prompt = _with_defaults(line, request)
+        prompt = usable(_with_defaults(line, request), session.needs, session.adapter is not None)
         drawn = secrets.randbelow(2**32) if request.seed is None else request.seed
         for angle in angles:
             for copy in range(request.images_per_prompt):
                 jobs.append(build_job(request, session, prompt, angle, drawn, copy, resolution))
-    if session.adapter is not None and session.fusion_scale != 0.0:
-        without = list(dict.fromkeys(job.request.prompt for job in jobs if job.request.prior is None))
+    if session.needs.geometry and session.fusion_scale != 0.0:
+        without = list(dict.fromkeys(job.request.prompt for job in jobs if not _complete(job, session)))
         if without:
-            warn(f"no point cloud, the learned null embedding is used for: {'; '.join(without)}")
+            warn(f"no point cloud or maps, the learned null embedding is used for: {'; '.join(without)}")
+    check_priors(session, [job.request.prior for job in jobs], request.strict_prior)
     return jobs
+
+
+def _complete(job: Job, session: Session) -> bool:
+    prior = job.request.prior
+    return prior is not None and (prior.maps is not None or not session.needs.maps)
 
 
 def build_job(
@@ -69,14 +76,22 @@ def build_job(
     copy: int,
     resolution: tuple[int, int],
 ) -> Job:
-    width = session.adapter.conditioning.sizes.feature_dim if session.adapter else None
+    stack = session.adapter.conditioning if session.adapter else None
+    width = None if stack is None else stack.sizes.feature_dim
     number = (seed if prompt.seed is None else prompt.seed) + copy
     if number >= 2**63:
         raise OptionError("--seed", f"{number}", "below 2^63 for every picture", "choose a smaller seed")
     seeded = prompt.model_copy(update={"seed": number})
     chip = build_request(seeded, seed, width, angle, request.pointcloud_dir)
-    fused = session.adapter is not None and session.fusion_scale != 0.0
-    if fused and chip.prior is None and not request.allow_missing_geometry:
+    fused = session.needs.geometry and session.fusion_scale != 0.0 and not request.allow_missing_geometry
+    if fused and chip.prior is not None and session.needs.maps and chip.prior.maps is None:
+        raise DataError(
+            str(chip.prior.provenance["file"]),
+            "holds no maps",
+            'the adapter was trained with maps (inject has "map")',
+            "give a prior that `geodiff-sar prior` made, or --allow-missing-geometry for the learned null",
+        )
+    if fused and chip.prior is None:
         raise FileError(
             "3D feature file not found",
             f"no point cloud for the prompt {chip.prompt!r}",
@@ -94,6 +109,8 @@ def build_job(
     guidance = GuidanceOptions(
         guidance_scale=session.base.settings.guidance_scale if scale is None else scale,
         geometry_scale=request.geometry_scale,
+        guidance_start=request.guidance_start,
+        guidance_stop=request.guidance_stop,
         skip_layers=request.skip_layers,
         skip_layer_scale=request.skip_layer_scale,
         skip_layer_start=request.skip_layer_start,

@@ -25,6 +25,7 @@ class GenerateRequest(Options):
     reference: Path | None = None
     enable_3d_fusion: bool | None = None
     allow_missing_geometry: bool = False
+    strict_prior: bool = False
     fusion_method: str | None = None
     pointcloud_dim: int | None = None
     image_feature_dim: int | None = None
@@ -36,6 +37,8 @@ class GenerateRequest(Options):
     width: int | None = Field(default=None, ge=8)
     sample_steps: int = Field(default=30, ge=1, le=1000)
     guidance_scale: float | None = Field(default=None, ge=0)
+    guidance_start: float = Field(default=0.0, ge=0, lt=1)
+    guidance_stop: float = Field(default=1.0, gt=0, le=1)
     solver: str = "euler"
     discrete_flow_shift: float | None = Field(default=None, gt=0)
     skip_layers: list[int] = Field(default=[])
@@ -102,6 +105,13 @@ def check_options(request: GenerateRequest) -> None:
         raise OptionError(
             "--skip_layer_start",
             f"{request.skip_layer_start} with --skip_layer_stop {request.skip_layer_stop}",
+            "the start lies before the stop",
+            "correct one of them",
+        )
+    if request.guidance_start >= request.guidance_stop:
+        raise OptionError(
+            "--guidance_start",
+            f"{request.guidance_start} with --guidance_stop {request.guidance_stop}",
             "the start lies before the stop",
             "correct one of them",
         )

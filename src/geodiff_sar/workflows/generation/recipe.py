@@ -46,6 +46,7 @@ class ChipRecipe(Options):
     guidance: GuidanceOptions
     shift: float = Field(gt=0)
     fusion_scale: float | None
+    inject: list[str] | None = None
     files: dict[str, RecipeFile]
     base_hash: str
     adapter_sha256: str | None
@@ -77,7 +78,7 @@ def make_recipe(
         kept["lora_weights"] = str(session.adapter.files.record.resolve())
     pose = job.request.pose
     pixels = session.adapter.record.pixels if session.adapter else None
-    fusion_scale = session.fusion_scale if session.adapter else None
+    fusion_scale = session.fusion_scale if session.conditioned else None
     return {
         "kind": "chip",
         "request": {**kept, "fusion_scale": fusion_scale, "pointcloud_dir": None},
@@ -95,6 +96,7 @@ def make_recipe(
         "guidance": job.guidance.model_dump(mode="json"),
         "shift": float(session.pipeline.scheduler.config["shift"]),
         "fusion_scale": fusion_scale,
+        "inject": list(session.adapter.record.inject) if session.adapter else None,
         "files": job.files,
         "base_hash": session.base.hash,
         "adapter_sha256": session.adapter.files.sha256 if session.adapter else None,

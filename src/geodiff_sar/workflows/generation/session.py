@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import torch
 
 from geodiff_sar.conditioning.injection import default_fusion_scale
-from geodiff_sar.core.console import warn
+from geodiff_sar.core.condition import Needs
+from geodiff_sar.core.console import say, warn
 from geodiff_sar.core.errors import OptionError
-from geodiff_sar.model.adapter import LoadedAdapter, load_adapter, resolve_adapter
+from geodiff_sar.model.adapter import LoadedAdapter, load_adapter
+from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.base import BaseModel, load_base
 from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import set_lora_strength
@@ -23,6 +25,17 @@ class Session:
     adapter: LoadedAdapter | None
     pipeline: GeoDiffSARPipeline
     fusion_scale: float
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether an adapter is there in which more than the text conditions."""
+        return self.adapter is not None and self.adapter.conditioning is not None
+
+    @property
+    def needs(self) -> Needs:
+        """Which conditions the adapter takes; none without adapter, and none where text alone conditions."""
+        stack = self.adapter.conditioning if self.adapter else None
+        return Needs(False, False, False, False) if stack is None else stack.needs
 
 
 def open_session(request: GenerateRequest) -> Session:
@@ -45,7 +58,8 @@ def open_session(request: GenerateRequest) -> Session:
     adapter = None
     if request.lora_weights is not None:
         adapter = load_adapter(resolve_adapter(request.lora_weights), base.transformer, base.hash)
-        adapter.conditioning.to(device)
+        if adapter.conditioning is not None:
+            adapter.conditioning.to(device)
         if adapter.record.lora is not None:
             set_lora_strength(base.transformer, request.network_multiplier)
     has_lora = adapter is not None and adapter.record.lora is not None
@@ -65,32 +79,40 @@ def open_session(request: GenerateRequest) -> Session:
 
 
 def _check_against_adapter(request: GenerateRequest, base: BaseModel, adapter: LoadedAdapter | None) -> None:
+    stack = adapter.conditioning if adapter is not None else None
+    fusion = stack.fusion_options if stack is not None else None
     given = {
-        "--fusion_method": (request.fusion_method, lambda stack: stack.fusion_options.method),
-        "--pointcloud_dim": (request.pointcloud_dim, lambda stack: stack.sizes.feature_dim),
-        "--image_feature_dim": (request.image_feature_dim, lambda stack: stack.sizes.latent_channels),
+        "--fusion_method": (request.fusion_method, fusion.method if fusion else "none"),
+        "--pointcloud_dim": (request.pointcloud_dim, stack.sizes.feature_dim if stack else None),
+        "--image_feature_dim": (request.image_feature_dim, stack.sizes.latent_channels if stack else None),
     }
     needs = {
         **{name: value for name, (value, _) in given.items()},
-        "--pointcloud_path": request.pointcloud_path,
-        "--pointcloud_dir": request.pointcloud_dir,
-        "--reference": request.reference,
         "--fusion_scale": request.fusion_scale,
         "--geometry_scale": request.geometry_scale,
         "--enable_3d_fusion": request.enable_3d_fusion or None,
+        "--strict_prior": request.strict_prior or None,
     }
-    if adapter is None:
-        for name, value in needs.items():
+    files = {
+        "--pointcloud_path": request.pointcloud_path,
+        "--pointcloud_dir": request.pointcloud_dir,
+        "--reference": request.reference,
+    }
+    if stack is None:
+        for name, value in {**needs, **({} if adapter else files)}.items():
             if value is not None:
-                raise OptionError(name, str(value), "fusion needs a trained adapter", "give --lora_weights")
+                raise OptionError(
+                    name,
+                    str(value),
+                    "this needs an adapter that geometry, reference or pose condition",
+                    "leave the option out: text alone conditions this adapter" if adapter else "give --lora_weights",
+                )
+    if adapter is None:
         return
     for name, (value, trained) in given.items():
-        if value is not None and value != trained(adapter.conditioning):
-            raise OptionError(
-                name,
-                str(value),
-                f"the adapter was trained with {trained(adapter.conditioning)}",
-                "leave the option out",
-            )
+        if value is not None and value != trained:
+            raise OptionError(name, str(value), f"the adapter was trained with {trained}", "leave the option out")
+    if stack is None:
+        say("nothing but the text conditions this adapter (inject = [])")
     if adapter.record.t5_length != base.text.t5_length:
         warn(f"the adapter was trained with {adapter.record.t5_length} T5 tokens, this run uses {base.text.t5_length}")

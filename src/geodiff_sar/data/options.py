@@ -1,0 +1,34 @@
+"""Options of the data of a training run."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from geodiff_sar.core.config import Options
+from geodiff_sar.data.buckets import BucketOptions
+from geodiff_sar.data.cache import CacheOptions
+from geodiff_sar.data.caption import CaptionOptions
+from geodiff_sar.data.splits import SplitOptions
+
+
+class DataOptions(Options):
+    """The data of a training run."""
+
+    root: str | None = Field(default=None, description="data folder (docs/formats.md lists the layouts)")
+    layout: str = Field(default="auto", description="see `geodiff-sar list layouts`")
+    pointcloud_dir: str | None = Field(
+        default=None, description="folder of point features; None: where the layout keeps them"
+    )
+    classes: list[str] = Field(default=[], description="targets to take, by the name in captions; empty: all")
+    pointcloud_dim: int = Field(default=64, ge=1, description="width D of the point features")
+    allow_missing_geometry: bool = Field(
+        default=False, description="train chips without features or maps on the learned null embedding"
+    )
+    image_condition: Literal["reference", "self", "none"] = Field(
+        default="reference",
+        description="another chip of the target; 'self' is the published scheme and leaks the target",
+    )
+    buckets: BucketOptions = BucketOptions()
+    captions: CaptionOptions = CaptionOptions()
+    split: SplitOptions = SplitOptions()
+    cache: CacheOptions = CacheOptions()

@@ -1,0 +1,39 @@
+"""Prior maps as conditions: what they hold, and their fit to a picture's size."""
+
+import numpy as np
+from jaxtyping import Float16, Float32
+
+from geodiff_sar.core.errors import DataError
+from geodiff_sar.core.types import GeometryPrior
+from geodiff_sar.data.buckets import fit_to_bucket
+
+
+def map_names(prior: GeometryPrior) -> tuple[str, ...] | None:
+    """What the maps of a prior hold, by the names in its provenance, or numbered from 1; None where it has no maps.
+
+    Raises:
+        DataError: as many names as maps are wanted.
+    """
+    if prior.maps is None:
+        return None
+    named = prior.provenance.get("maps")
+    if named is None:
+        return tuple(f"map {number}" for number in range(1, len(prior.maps) + 1))
+    if not isinstance(named, list) or len(named) != len(prior.maps):
+        raise DataError(
+            str(prior.provenance.get("file", "prior")),
+            f"holds {len(prior.maps)} maps and names {named}",
+            "one name per map",
+            "make the prior again with `geodiff-sar prior`",
+        )
+    return tuple(str(name) for name in named)
+
+
+def fit_maps(
+    maps: Float32[np.ndarray, "map rows columns"], width: int, height: int
+) -> Float16[np.ndarray, "map height width"]:
+    """Maps scaled and cut exactly as a chip of their shape is, to (width, height) pixels.
+
+    In half precision, in training and generation alike: maps lie in 0..1, and a data set's maps are all held in memory.
+    """
+    return np.stack([fit_to_bucket(single, width, height)[0] for single in maps]).astype(np.float16)

@@ -1,0 +1,123 @@
+"""What an adapter run trains: the conditioning stack fitted to base and data, the transformer's trained part, the record."""
+
+import torch
+
+from geodiff_sar.conditioning.options import ConditioningSizes, default_embed_dim
+from geodiff_sar.conditioning.stack import ConditioningStack
+from geodiff_sar.core.errors import DataError, OptionError
+from geodiff_sar.data.dataset import ChipDataset
+from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.model.adapter import AdapterRecord
+from geodiff_sar.model.backbone import backbone_sizes
+from geodiff_sar.model.base import BaseModel
+from geodiff_sar.model.lora import add_lora, float_trained
+from geodiff_sar.workflows.train_config import TrainConfig
+
+
+def build_conditioning(config: TrainConfig, base: BaseModel, dataset: ChipDataset) -> ConditioningStack | None:
+    """Untrained conditioning stack for a base and a checked data set, with the data set's feature statistics; None where
+    nothing is injected.
+
+    Raises:
+        DataError: clouds without the coordinates that their encoder takes.
+    """
+    if not config.inject:
+        return None
+    pooled = base.transformer.config["pooled_projection_dim"]
+    embed = config.conditioning.embed_dim or base.settings.embed_dim or default_embed_dim(pooled)
+    beyond = set(config.inject) != {"pooled"}
+    sizes = ConditioningSizes(
+        pooled,
+        base.vae.latent_channels,
+        config.data.pointcloud_dim,
+        embed,
+        backbone_sizes(base.transformer, base.vae.grain) if beyond else None,
+        dataset.priors.map_names,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(config.train.seed)
+        stack = ConditioningStack(sizes, config.conditioning, config.fusion, list(config.inject))
+    _check_coordinates(config, dataset)
+    if stack.needs.clouds and dataset.priors.clouds:
+        stack.set_statistics(*dataset.priors.statistics())
+    return stack
+
+
+def check_held_out(dataset: ChipDataset, held_out: ChipDataset) -> None:
+    """Maps of held-out chips must be those of the training.
+
+    Raises:
+        DataError: they are others.
+    """
+    if held_out.priors.maps and held_out.priors.map_names != dataset.priors.map_names:
+        raise DataError(
+            "data.split",
+            f"held-out chips have the maps {', '.join(held_out.priors.map_names)}",
+            f"the maps of the training chips: {', '.join(dataset.priors.map_names)}",
+            "make the priors again with one version of geodiff-sar",
+        )
+
+
+def check_sizes(base: BaseModel, *datasets: ChipDataset | None) -> None:
+    """The base must have positions for every picture.
+
+    Raises:
+        OptionError: a picture is too large.
+    """
+    longest = max(max(size) for dataset in datasets if dataset is not None for size in dataset.sizes())
+    if longest > base.largest_side:
+        raise OptionError(
+            "data.buckets",
+            f"pictures of {longest} pixels",
+            f"at most {base.largest_side} for this base",
+            "lower data.buckets.resolution or data.buckets.max_bucket_reso",
+        )
+
+
+def choose_trained(config: TrainConfig, base: BaseModel) -> None:
+    """Mark what of the transformer is trained, and add LoRA layers if they are."""
+    base.transformer.requires_grad_(config.train_base == "full")
+    float_trained(base.transformer)
+    if config.train_base == "lora":
+        add_lora(base.transformer, config.lora, config.train.seed)
+    if config.train.gradient_checkpointing:
+        base.transformer.enable_gradient_checkpointing()
+
+
+def adapter_record(
+    config: TrainConfig,
+    base: BaseModel,
+    dataset: ChipDataset,
+    conditioning: ConditioningStack | None,
+    shift: float,
+    remap: AmplitudeRemap,
+    steps: int,
+) -> AdapterRecord:
+    """The record of an adapter after ``steps`` optimizer steps."""
+    return AdapterRecord(
+        base=config.base,
+        base_hash=base.hash,
+        shift=shift,
+        remap=remap,
+        resolution=dataset.common_size(),
+        t5_length=base.settings.t5_length,
+        lora=config.lora if config.train_base == "lora" else None,
+        full=config.train_base == "full",
+        conditioning=None if conditioning is None else conditioning.header(),
+        inject=list(config.inject),
+        priors=dataset.priors.facts() if dataset.needs.geometry else None,
+        image_condition=config.data.image_condition if dataset.needs.image else "none",
+        steps=steps,
+        pixels=dataset.pixels(),
+    )  # pyright: ignore
+
+
+def _check_coordinates(config: TrainConfig, dataset: ChipDataset) -> None:
+    lacking = dataset.priors.without_coordinates()
+    if lacking and config.conditioning.points.positions == "coordinates":
+        raise DataError(
+            "conditioning.points.positions",
+            f'"coordinates", but the features of {len(lacking)} chips have none: {", ".join(lacking[:10])}',
+            "positions are taken from the coordinates in the feature file (.npy files hold none)",
+            'give files with coordinates, or set conditioning.points.positions = "none" or "index" (as published)',
+        )
