@@ -6,10 +6,12 @@ import torch
 from PIL import Image
 
 from geodiff_sar.core.errors import DataError, OptionError
+from geodiff_sar.data.pixels import quarter_turns
+from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.workflows.pretrain import pretrain
-from geodiff_sar.workflows.pretraining.chips import ModelValues
+from geodiff_sar.workflows.pretraining.chips import ModelValues, load_chips
 from geodiff_sar.workflows.pretraining.stage import read_log
 from geodiff_sar.workflows.roundtrip import RoundTripRequest, roundtrip
 from support import TINY, write_chips_root
@@ -90,6 +92,17 @@ def test_training_on_a_folder_and_the_round_trip_of_its_chips(tmp_path):
     assert written["chips"] == 3
     assert written["psnr_db"] < 20
     assert (tmp_path / "out" / "roundtrip.png").is_file()
+
+
+def test_chips_of_a_folder_lie_in_the_frame_of_the_package(tmp_path):
+    grey = np.random.default_rng(1).integers(0, 256, (32, 32), dtype=np.uint8)
+    (tmp_path / "linear").mkdir()
+    Image.fromarray(grey).save(tmp_path / "linear" / "a.png")
+    (tmp_path / "manifest.csv").write_text("file,class,target_azimuth_deg\na.png,T72,30\n")
+    lying = load_chips(PretrainOptions.model_validate({**TINY, "data_root": str(tmp_path)}), tmp_path / "work")
+    (sample,) = read_samples(tmp_path)
+    turned = np.rot90(grey, quarter_turns(sample.grid)).astype(np.float32)
+    assert np.array_equal(lying.values[0], AmplitudeRemap().to_model(turned))
 
 
 def test_sizes_that_do_not_fit_are_refused(tmp_path):

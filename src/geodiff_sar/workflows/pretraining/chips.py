@@ -13,7 +13,7 @@ from geodiff_sar.core.files import sha256_bytes, sha256_json
 from geodiff_sar.data.buckets import fit_to_bucket
 from geodiff_sar.data.caption import Caption
 from geodiff_sar.data.corpus import CORPUS_VERSION, make_corpus
-from geodiff_sar.data.image import load_chip
+from geodiff_sar.data.image import load_in_frame
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.geometry.prior import ENGINE_VERSION
@@ -87,7 +87,7 @@ def _corpus(options: PretrainOptions, work: Path) -> TrainingChips:
 def _folder(options: PretrainOptions, root: Path) -> TrainingChips:
     width, height = options.resolution
     samples = read_samples(root, options.layout)
-    amplitudes = [fit_to_bucket(load_chip(sample.image_path), width, height)[0] for sample in samples]
+    amplitudes = [fit_to_bucket(load_in_frame(sample.image_path, sample.grid), width, height)[0] for sample in samples]
     captions = [sample.caption for sample in samples]
     parts = [sha256_json([[str(caption) for caption in captions], options.remap.record()]).encode()]
     key = sha256_bytes(*parts, *(amplitude.tobytes() for amplitude in amplitudes))
