@@ -400,6 +400,9 @@ def study(
     only: Annotated[str | None, typer.Option(help="one stage: train, generate, measure or report")] = None,
     workers: Annotated[int, typer.Option(help="processes that work on different adapters at the same time")] = 1,
     docs: Annotated[Path | None, typer.Option(help="Markdown file whose marked place gets the tables")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="folder where numbers are kept; what is kept is not trained again")
+    ] = None,
     overrides: Set = None,
 ) -> None:
     """Train, generate and measure every row of a study, and write its tables. Goes on where it stopped."""
@@ -416,6 +419,7 @@ def study(
         "only": only,
         "workers": workers,
         "docs": docs,
+        "results": results,
     }
     typer.echo(run(parse_options(StudyRequest, settings, "geodiff-sar study")))
 

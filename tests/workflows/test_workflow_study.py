@@ -169,6 +169,30 @@ def test_use_of_the_chips(finished, tmp_path):
     assert [path.stat().st_mtime_ns for path in files] == stamps
 
 
+def test_kept_results_stand_in_for_a_lost_folder(finished, tmp_path):
+    use = {"rows": ["add"], "fractions": [0.5], "fit": {"steps": 2, "batch_size": 8}}
+    config = finished.config.model_copy(update={"use": tiny_study(Path(), Path(), use=use).use})
+    first = finished.model_copy(update={"config": config, "out": tmp_path / "first", "results": tmp_path / "kept"})
+    shutil.copytree(finished.out, first.out)
+    study(first)
+    kept = sorted(path.name.split("-")[0] for path in (tmp_path / "kept" / "tiny").iterdir())
+    assert kept == ["add", "plain", "plain", "use"]
+    again = first.model_copy(update={"out": tmp_path / "again"})
+    shutil.copytree(first.out / "cache", again.out / "cache")
+    study(again)
+    assert not (again.out / "runs").exists()
+    assert not list((again.out / "pictures").glob("sweep_*"))
+    values = [json.loads((out / "study.json").read_text()) for out in (first.out, again.out)]
+    assert values[1]["facts"] == values[0]["facts"]
+    assert values[1]["use"] == values[0]["use"]
+    for here, there in zip(values[0]["cells"], values[1]["cells"], strict=True):
+        same = np.array([here["value"], there["value"]], dtype=float)
+        np.testing.assert_allclose(same[1], same[0], rtol=1e-4, atol=1e-5)
+    other = config.model_copy(update={"generate": config.generate.model_copy(update={"steps": 2})})
+    with pytest.raises(DataError, match="no adapter is measured"):
+        study(again.model_copy(update={"config": other, "only": "report"}))
+
+
 def test_an_adapter_that_another_process_is_at_is_left_to_it(finished, capsys):
     name = next((finished.out / "runs").glob("add-*")).name
     with claimed(finished.out, name, wait=False) as mine:

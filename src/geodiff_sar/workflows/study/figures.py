@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
@@ -64,7 +65,7 @@ def write_sweeps(folder: Path, material: Material, instruments: Instruments, str
             views = sweep_views(material, target, wanted, step / 2)
             if views:
                 path = folder / f"{'sweep' if step == SWEEP_DEG else 'sector'}_{slug}.png"
-                _write_sheet(path, material, instruments, strips, views)
+                write_sheet(path, material, instruments, strips, views)
                 found[title] = path
     return found
 
@@ -123,17 +124,26 @@ def logged_loss(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return steps, np.array([latest[step] for step in steps.tolist()])
 
 
-def _write_sheet(
-    path: Path, material: Material, instruments: Instruments, strips: list[Strip], views: list[int]
-) -> None:
+def chips_of_views(
+    material: Material, instruments: Instruments, strips: list[Strip], views: list[int]
+) -> list[tuple[str, Float[np.ndarray, "view height width"]]]:
+    """Amplitudes of the chips themselves, then of those generated for the same views by each row, with titles."""
     real = instruments.read([material.views[k].sample for k in views], "chips of a sweep")
-    white = white_of(real.amplitude)
     lines = [("simulated (truth)" if material.simulated else "real", real.amplitude)]
     for strip in strips:
         first = {entry.view: entry for entry in strip.made if entry.copy == 0}
         chips = generated_set(material, instruments, strip.folder, [first[k] for k in views], strip.title)
         lines.append((strip.title, chips.amplitude))
-    height, width = real.amplitude.shape[1:]
+    return lines
+
+
+def write_sheet(
+    path: Path, material: Material, instruments: Instruments, strips: list[Strip], views: list[int]
+) -> None:
+    """One line for the chips themselves and one for each row; what lies in held-out sectors is framed."""
+    lines = chips_of_views(material, instruments, strips, views)
+    white = white_of(lines[0][1])
+    height, width = lines[0][1].shape[1:]
     size = (LABEL_WIDTH + len(views) * (width + GAP), LABEL_HEIGHT + len(lines) * (height + GAP))
     sheet = Image.new("RGB", size, (255, 255, 255))
     draw = ImageDraw.Draw(sheet)

@@ -30,7 +30,8 @@ class StudyData(Options):
     def _one_source(self) -> "StudyData":
         if (self.simulate is None) == (self.root is None):
             raise ValueError("exactly one of data.simulate and data.root says where the chips come from")
-        given = sorted(self.model_fields_set & {"layout", "pointcloud_dir", "classes"})
+        of_root = ("classes", "layout", "pointcloud_dir")
+        given = [name for name in of_root if getattr(self, name) != type(self).model_fields[name].default]
         if self.simulate is not None and given:
             raise ValueError(f"{', '.join(given)} belong to data.root, and these chips are simulated")
         return self

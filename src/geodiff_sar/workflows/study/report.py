@@ -16,6 +16,7 @@ from geodiff_sar.model.base import base_hash
 from geodiff_sar.workflows.study.figures import Strip, write_errors, write_losses, write_sweeps
 from geodiff_sar.workflows.study.instruments import Instruments
 from geodiff_sar.workflows.study.jobs import Job
+from geodiff_sar.workflows.study.kept import KeptResults
 from geodiff_sar.workflows.study.making import TRAINED, all_made, chips_folder, made_chips
 from geodiff_sar.workflows.study.material import PARTS, Material
 from geodiff_sar.workflows.study.measuring import measured_file
@@ -29,19 +30,26 @@ PICTURES = "pictures"
 
 
 def write_report(
-    config: StudyConfig, out: Path, jobs: list[Job], material: Material, instruments: Instruments, docs: Path | None
+    config: StudyConfig,
+    out: Path,
+    jobs: list[Job],
+    material: Material,
+    instruments: Instruments,
+    docs: Path | None,
+    kept: KeptResults | None = None,
 ) -> str:
     """Write ``study.json``, ``study.csv``, ``study.md``, ``pictures`` and the marked place in ``docs``; returns the lines to
     print.
 
-    Rows are reported with the seeds that are finished; the others are named.
+    Rows are reported with the seeds that are finished; the others are named. Sweeps and losses show the rows whose chips are
+    in the study's folder.
     """
-    results, unfinished = finished(config, jobs, material, instruments)
+    results, unfinished = finished(config, jobs, material, instruments, kept)
     if not results:
         raise DataError(
             out, "no adapter is measured yet", "at least one", "run without --only, or --only measure first"
         )
-    uses = read_uses(config, out, material, chips_of_rows(config, jobs, material))
+    uses = read_uses(config, material, jobs, kept)
     cells = cells_of(results, config, material, instruments)
     facts = _facts(config, material, jobs, unfinished)
     pictures = _pictures(config, out, jobs, material, instruments, results)
@@ -73,21 +81,26 @@ def write_report(
 
 
 def finished(
-    config: StudyConfig, jobs: list[Job], material: Material, instruments: Instruments
+    config: StudyConfig,
+    jobs: list[Job],
+    material: Material,
+    instruments: Instruments,
+    kept: KeptResults | None = None,
 ) -> tuple[list[RowResult], list[str]]:
     """What is measured, by row, and in words what is not."""
     results: dict[str, RowResult] = {}
     unfinished: dict[str, list[int]] = {}
     for job in jobs:
+        value = kept.measured(config, material, job) if kept is not None else None
         folder = job.folder(material.out, material.sha256)
-        path = None
-        if (folder / TRAINED).is_file():
+        if value is None and (folder / TRAINED).is_file():
             chips = chips_folder(job, material, config.generate, folder)
             path = measured_file(material, config, instruments, folder, chips)
-        if path is None or not path.is_file():
+            value = read_json(path) if path.is_file() else None
+        if value is None:
             unfinished.setdefault(job.row.title, []).append(job.seed)
             continue
-        results.setdefault(job.row.name, RowResult(job.row, {})).measured[job.seed] = read_json(path)
+        results.setdefault(job.row.name, RowResult(job.row, {})).measured[job.seed] = value
     words = [f"{title} (seed {', '.join(map(str, seeds))})" for title, seeds in unfinished.items()]
     return list(results.values()), words
 
@@ -142,6 +155,30 @@ def _facts(config: StudyConfig, material: Material, jobs: list[Job], unfinished:
     }
 
 
+def strips_of(
+    config: StudyConfig, out: Path, jobs: list[Job], material: Material, results: list[RowResult]
+) -> list[Strip]:
+    """The chips of the first seed of every row whose chips are in the study's folder."""
+    strips = []
+    for result in results:
+        folder = _first_folder(out, jobs, material, result)
+        if (folder / TRAINED).is_file():
+            job = _first_job(jobs, result)
+            chips = chips_folder(job, material, config.generate, folder)
+            if all_made(chips, len(material.views)):
+                made, _ = made_chips(chips, len(material.views), config.generate.per_view)
+                strips.append(Strip(result.row.title, chips, made))
+    return strips
+
+
+def _first_job(jobs: list[Job], result: RowResult) -> Job:
+    return next(job for job in jobs if job.row.name == result.row.name and job.seed == result.seeds[0])
+
+
+def _first_folder(out: Path, jobs: list[Job], material: Material, result: RowResult) -> Path:
+    return _first_job(jobs, result).folder(out, material.sha256)
+
+
 def _pictures(
     config: StudyConfig,
     out: Path,
@@ -150,20 +187,18 @@ def _pictures(
     instruments: Instruments,
     results: list[RowResult],
 ) -> dict[str, Path]:
-    strips, logs = [], {}
-    for result in results:
-        job = next(job for job in jobs if job.row is result.row and job.seed == result.seeds[0])
-        folder = job.folder(out, material.sha256)
-        chips = chips_folder(job, material, config.generate, folder)
-        strips.append(
-            Strip(result.row.title, chips, made_chips(chips, len(material.views), config.generate.per_view)[0])
-        )
-        logs[result.row.title] = folder / "adapter" / "logs"
-    found = write_sweeps(out / PICTURES, material, instruments, strips)
+    strips = strips_of(config, out, jobs, material, results)
+    found = write_sweeps(out / PICTURES, material, instruments, strips) if strips else {}
     found["Error against azimuth"] = out / PICTURES / "error.png"
     write_errors(found["Error against azimuth"], material, results)
-    found["Training loss"] = out / PICTURES / "loss.png"
-    write_losses(found["Training loss"], logs)
+    logs = {
+        result.row.title: folder
+        for result in results
+        if (folder := _first_folder(out, jobs, material, result) / "adapter" / "logs").is_dir()
+    }
+    if logs:
+        found["Training loss"] = out / PICTURES / "loss.png"
+        write_losses(found["Training loss"], logs)
     return found
 
 

@@ -16,13 +16,14 @@ from geodiff_sar.core.files import make_folder, require_writable
 from geodiff_sar.core.work import processors
 from geodiff_sar.workflows.study.instruments import Instruments, make_instruments
 from geodiff_sar.workflows.study.jobs import Job, all_jobs, choose
+from geodiff_sar.workflows.study.kept import KeptResults
 from geodiff_sar.workflows.study.locks import claimed
 from geodiff_sar.workflows.study.making import chips_folder, generate_views, train_adapter
 from geodiff_sar.workflows.study.material import Material, prepare, require_priors
 from geodiff_sar.workflows.study.measuring import measure_chips
 from geodiff_sar.workflows.study.options import StudyConfig
 from geodiff_sar.workflows.study.report import chips_of_rows, write_report
-from geodiff_sar.workflows.study.use import measure_use
+from geodiff_sar.workflows.study.use import measure_use, use_key, write_uses
 
 Stage = Literal["train", "generate", "measure", "report"]
 STAGES: tuple[Stage, ...] = ("train", "generate", "measure", "report")
@@ -39,6 +40,15 @@ class StudyRequest(Options):
     only: Stage | None = Field(default=None, description="one stage; None: all of them")
     workers: int = Field(default=1, ge=1, description="processes that work on different adapters at the same time")
     docs: Path | None = Field(default=None, description="Markdown file whose marked place gets the tables")
+    results: Path | None = Field(
+        default=None,
+        description="folder where numbers are kept; an adapter whose numbers are there is not trained again",
+    )
+
+    @property
+    def kept(self) -> KeptResults | None:
+        """The kept results of this study."""
+        return None if self.results is None else KeptResults(self.results / self.config.name)
 
 
 def study(request: StudyRequest) -> str:
@@ -67,11 +77,11 @@ def study(request: StudyRequest) -> str:
         if stages != ("report",):
             _work(request, material, instruments, chosen, stages)
     if "measure" in stages and instruments is not None and config.use is not None:
-        _use(config, material, instruments, jobs)
+        _use(request, material, instruments, jobs)
     if "report" not in stages or instruments is None:
         return f"study: {out}"
     with claimed(out, "report", wait=True):
-        return write_report(config, out, jobs, material, instruments, request.docs)
+        return write_report(config, out, jobs, material, instruments, request.docs, request.kept)
 
 
 def _work(
@@ -79,6 +89,9 @@ def _work(
 ) -> None:
     left = []
     for number, job in enumerate(jobs, start=1):
+        if request.kept is not None and request.kept.measured(request.config, material, job) is not None:
+            say(f"[{number}/{len(jobs)}] {job.title}: its numbers are kept in {request.kept.folder}")
+            continue
         folder = job.folder(request.out, material.sha256)
         with claimed(request.out, folder.name, wait=False) as mine:
             if not mine:
@@ -105,21 +118,28 @@ def _carry_out(
     if "measure" in stages and instruments is not None:
         chips = chips_folder(job, material, request.config.generate, folder)
         measured = measure_chips(job, material, request.config, instruments, folder, chips)
+        if request.kept is not None:
+            request.kept.keep_measured(request.config, material, job, measured)
         error = sorted(measured["held out"]["error_deg"])
         near = sum(value <= 10.0 for value in error) / len(error)
         say(f"{job.title}: median error {error[len(error) // 2]:.1f} degrees, {near:.0%} within 10 in held-out sectors")
 
 
-def _use(config: StudyConfig, material: Material, instruments: Instruments, jobs: list[Job]) -> None:
-    folders = chips_of_rows(config, jobs, material)
+def _use(request: StudyRequest, material: Material, instruments: Instruments, jobs: list[Job]) -> None:
+    config = request.config
     assert config.use is not None
+    if request.kept is not None and request.kept.uses(use_key(config, material, jobs)) is not None:
+        say(f"the classifiers' numbers are kept in {request.kept.folder}")
+        return
+    folders = chips_of_rows(config, jobs, material)
     missing = [name for name in config.use.rows if name not in folders]
     if missing:
         say(f"classifiers wait for the rows {', '.join(missing)}")
         return
     with claimed(material.out, "use", wait=False) as mine:
         if mine:
-            measure_use(config, material, instruments, folders)
+            uses = measure_use(config, material, instruments, folders)
+            write_uses(uses, use_key(config, material, jobs), material, request.kept)
         else:
             say("another process trains the classifiers")
 
@@ -153,6 +173,7 @@ def _started(request: StudyRequest, count: int) -> list[tuple[subprocess.Popen, 
     for name in request.rows:
         command += ["--row", name]
     command += ["--only", request.only] if request.only else []
+    command += ["--results", str(request.results)] if request.results else []
     helpers = []
     for number in range(1, count + 1):
         log = make_folder(request.out / "logs") / f"helper-{number}.log"

@@ -1,5 +1,6 @@
 """Whether generated chips help a classifier in the sectors that were never measured."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from geodiff_sar.evaluation.atr.subsets import subset, together
 from geodiff_sar.evaluation.learning.augment import NO_AUGMENTATION
 from geodiff_sar.evaluation.learning.store import sources
 from geodiff_sar.workflows.study.instruments import Instruments
-from geodiff_sar.workflows.study.jobs import CACHE_FOLDER
+from geodiff_sar.workflows.study.jobs import CACHE_FOLDER, Job
+from geodiff_sar.workflows.study.kept import KeptResults, settings_key
 from geodiff_sar.workflows.study.making import made_chips
 from geodiff_sar.workflows.study.material import Material
 from geodiff_sar.workflows.study.measuring import generated_set
@@ -73,10 +75,18 @@ def settings_of(use: StudyUse, titles: dict[str, str]) -> list[Setting]:
     return found
 
 
+def use_key(config: StudyConfig, material: Material, jobs: Sequence[Job]) -> str:
+    """Hash of everything that the lines follow from: chips, adapters, generation, classifiers and their code."""
+    assert config.use is not None
+    adapters = [job.folder(material.out, material.sha256).name for job in jobs if job.row.name in config.use.rows]
+    settings = [config.use.model_dump(mode="json"), settings_key(config, material)]
+    return sha256_json([settings, adapters, sources()])
+
+
 def measure_use(
     config: StudyConfig, material: Material, instruments: Instruments, folders: dict[str, list[Path]]
 ) -> list[Use]:
-    """Train and test every classifier that the cache does not hold, and write ``use.json``.
+    """Train and test every classifier that the cache does not hold.
 
     Repetition k takes the chips of the row's k-th seed (in turn where it has fewer), so that the interval knows of other
     generators too. Every network makes the same number of steps; generated chips get ordinary augmentation as real ones do.
@@ -109,17 +119,27 @@ def measure_use(
         found, _ = kept_run(training, {ON_REAL: test}, labels, chosen, seed, title, cache)
         guesses.setdefault(setting, []).append(found[ON_REAL]["target"])
         sizes[setting] = (len(training) - synthetic, synthetic)
-    uses = _uses(guesses, sizes, labels, test)
-    write_json(material.out / USES, {"key": _key(config, material, folders), "lines": [asdict(of) for of in uses]})
-    return uses
+    return _uses(guesses, sizes, labels, test)
 
 
-def read_uses(config: StudyConfig, out: Path, material: Material, folders: dict[str, list[Path]]) -> list[Use]:
-    """What ``measure_use`` wrote; nothing where it was not measured with these chips and settings."""
-    if config.use is None or not (out / USES).is_file():
+def write_uses(uses: list[Use], key: str, material: Material, kept: KeptResults | None) -> None:
+    """Write ``use.json``, and the same among the kept results."""
+    value = {"key": key, "lines": [asdict(of) for of in uses]}
+    write_json(material.out / USES, value)
+    if kept is not None:
+        kept.keep_uses(key, read_json(material.out / USES))
+
+
+def read_uses(config: StudyConfig, material: Material, jobs: Sequence[Job], kept: KeptResults | None) -> list[Use]:
+    """What ``write_uses`` wrote; nothing where it was not measured with these adapters and settings."""
+    if config.use is None:
         return []
-    value = read_json(out / USES)
-    if value["key"] != _key(config, material, folders):
+    key = use_key(config, material, jobs)
+    value = kept.uses(key) if kept is not None else None
+    if value is None:
+        path = material.out / USES
+        value = read_json(path) if path.is_file() else None
+    if value is None or value["key"] != key:
         return []
     return [
         Use(
@@ -135,13 +155,6 @@ def read_uses(config: StudyConfig, out: Path, material: Material, folders: dict[
 
 def _estimate(value: dict[str, Any]) -> Estimate:
     return Estimate(**{**value, "per_seed": tuple(value["per_seed"])})
-
-
-def _key(config: StudyConfig, material: Material, folders: dict[str, list[Path]]) -> str:
-    assert config.use is not None
-    names = {name: [f"{path.parent.name}/{path.name}" for path in paths] for name, paths in folders.items()}
-    settings = [config.use.model_dump(mode="json"), config.measure.common_remap]
-    return sha256_json([settings, names, material.sha256, sources()])
 
 
 def _read(
