@@ -11,6 +11,7 @@ from geodiff_sar.core.files import read_json, sha256_bytes, sha256_json, write_j
 from geodiff_sar.model.base import quiet_libraries
 from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.vae import VaeCodec
+from geodiff_sar.training.compilation import compile_blocks
 from geodiff_sar.training.ema import WeightAverage
 from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.training.pretrain.text_stage import CaptionSource, CaptionVocabulary, TextTask, build_text_encoders
@@ -42,6 +43,8 @@ def pretrain(options: PretrainOptions) -> Path:
     stage = options.train_transformer
     torch.manual_seed(stage.seed)
     transformer = build_transformer(options)
+    if stage.compile:
+        compile_blocks(transformer.transformer_blocks, "train_transformer.compile")
     task = TransformerTask(transformer, stage, options.shift)
     average = WeightAverage(task.modules(), stage.ema_decay)
     run_stage(task, LatentSource(data, stage), stage, work / "transformer", "transformer", average)

@@ -110,6 +110,7 @@ class TransformerStageOptions(StageOptions):
     lr: float = Field(default=6e-4, gt=0)
     caption_dropout: float = Field(default=0.1, ge=0, lt=1)
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
+    compile: bool = Field(default=False, description="compile the blocks; needs a C++ compiler, pays for long training")
     checkpoint_every_steps: int | None = Field(default=100, ge=1)
 
 
