@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.data.pixels import quarter_turns
@@ -44,6 +45,24 @@ def test_pretraining_resumes_bit_for_bit(tmp_path, monkeypatch):
             assert file.read_bytes() == (again / part / file.name).read_bytes(), file
     with pytest.raises(DataError, match="another configuration"):
         pretrain(options.model_copy(update={"shift": 2.0}))
+
+
+def test_going_on_from_a_base_trains_its_transformer_alone(tiny_base, tmp_path):
+    again = {**TINY, "start_from": str(tiny_base), "output_dir": str(tmp_path / "again")}
+    folder = pretrain(PretrainOptions.model_validate(again))
+    for part in ("vae", "text_encoder", "text_encoder_3"):
+        before, after = (load_file(next((base / part).glob("*.safetensors"))) for base in (tiny_base, folder))
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    before, after = (load_file(next((base / "transformer").glob("*.safetensors"))) for base in (tiny_base, folder))
+    change = [float((after[name] - before[name]).norm() / before[name].norm().clamp_min(1e-9)) for name in before]
+    assert 0 < np.median(change) < 0.2
+    assert (folder / "work" / "report" / "curves.png").is_file()
+    with pytest.raises(OptionError, match=r"vae\.latent_channels"):
+        other = {**again, "vae": {**TINY["vae"], "latent_channels": 4}, "output_dir": str(tmp_path / "b")}
+        pretrain(PretrainOptions.model_validate(other))
+    with pytest.raises(OptionError, match="other sizes"):
+        other = {**again, "transformer": {**TINY["transformer"], "heads": 4}, "output_dir": str(tmp_path / "c")}
+        pretrain(PretrainOptions.model_validate(other))
 
 
 def test_papers_beside_the_base(tiny_base):

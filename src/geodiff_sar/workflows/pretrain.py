@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from geodiff_sar.core.config import Options, write_toml
+from geodiff_sar.core.console import say
 from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.core.files import read_json, sha256_bytes, sha256_json, write_json
 from geodiff_sar.model.base import quiet_libraries
@@ -22,11 +23,13 @@ from geodiff_sar.workflows.pretraining.chips import TrainingChips, load_chips
 from geodiff_sar.workflows.pretraining.latents import STATISTICS_CHIPS, encode_chips
 from geodiff_sar.workflows.pretraining.papers import write_papers
 from geodiff_sar.workflows.pretraining.stage import run_stage
+from geodiff_sar.workflows.pretraining.start import begin_with, load_start
 from geodiff_sar.workflows.pretraining.written_base import write_base
 
 
 def pretrain(options: PretrainOptions) -> Path:
-    """Train tokenizers, text encoders, VAE and transformer, one after another; returns the folder of the new base.
+    """Train tokenizers, text encoders, VAE and transformer, one after another, or the transformer of an existing base
+    further; returns the folder of the new base.
 
     Run again after an interruption, it goes on where it stopped, stage by stage; the result is the same, bit for bit.
     """
@@ -35,14 +38,20 @@ def pretrain(options: PretrainOptions) -> Path:
     work = folder / "work"
     _check_sizes(options)
     _claim(folder, options)
+    start = load_start(options)
     chips = load_chips(options, work)
-    _claim_data(work, chips.key)
-    text = train_text(options, work, chips)
-    codec = train_vae(options, work, chips)
+    _claim_data(work, chips.key if start is None else sha256_json([chips.key, start.hash]))
+    if start is None:
+        text, codec = train_text(options, work, chips), train_vae(options, work, chips)
+    else:
+        say(f"text encoders and autoencoder are those of {options.start_from}; train_text and train_vae are not used")
+        text, codec = start.text, start.vae
     data = encode_chips(chips, text, codec, work / "cache")
     stage = options.train_transformer
     torch.manual_seed(stage.seed)
     transformer = build_transformer(options)
+    if start is not None:
+        begin_with(transformer, start)
     if stage.compile:
         compile_blocks(transformer.transformer_blocks, "train_transformer.compile")
     task = TransformerTask(transformer, stage, options.shift)

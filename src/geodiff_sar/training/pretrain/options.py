@@ -120,6 +120,10 @@ class PretrainOptions(Options):
     output_dir: str = Field(
         default="output/mini", description="folder of the new base; its work/ folder holds checkpoints and caches"
     )
+    start_from: str | None = Field(
+        default=None,
+        description="a base, mini or a folder, whose transformer is trained further; its text encoders and autoencoder stay",
+    )
     data_root: str | None = Field(default=None, description="folder of chips with captions; None: the corpus")
     layout: str = Field(default="auto", description="layout of data_root; see `geodiff-sar list layouts`")
     corpus: CorpusOptions = CorpusOptions()

@@ -45,8 +45,9 @@ def write_papers(options: PretrainOptions, folder: Path, chips: TrainingChips) -
 def _curves(path: Path, work: Path) -> None:
     import matplotlib.figure
 
-    figure = matplotlib.figure.Figure(figsize=(12, 3.2), layout="constrained")
-    for axis, (stage, name) in zip(figure.subplots(1, 3), CURVES, strict=True):
+    curves = [(stage, name) for stage, name in CURVES if (work / f"{stage}.jsonl").is_file()]
+    figure = matplotlib.figure.Figure(figsize=(4 * len(curves), 3.2), layout="constrained")
+    for axis, (stage, name) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
         points = read_log(work / stage)[name]
         steps, values = np.array(points).T
         axis.plot(steps, values, color="0.8", linewidth=0.6)
