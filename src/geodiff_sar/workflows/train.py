@@ -10,7 +10,7 @@ import torch
 
 from geodiff_sar import __version__
 from geodiff_sar.core.config import dump_toml, write_toml
-from geodiff_sar.core.console import say
+from geodiff_sar.core.console import say, warn
 from geodiff_sar.core.errors import Interrupted, OptionError
 from geodiff_sar.core.files import atomic_write_text, read_json, require_writable, sha256_file, write_json
 from geodiff_sar.data.dataset import ChipDataset
@@ -82,6 +82,8 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     conditioning = build_conditioning(config, base, dataset)
     if conditioning is not None:
         conditioning.to(accelerator.device)
+    elif config.optimizer.conditioning_lr is not None:
+        warn("optimizer.conditioning_lr has no effect: with inject = [] only the LoRA is trained")
     choose_trained(config, base)
     shift = config.objective.shift or base.settings.shift
     task = AdapterTask(
