@@ -20,7 +20,7 @@ from geodiff_sar.model.base import EMBEDDED, load_base
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import ChipRequest, GeoDiffSARPipeline
 
-LIMIT_SECONDS = 1.5
+LIMIT_SECONDS = 1.0
 STEPS = 28
 
 
