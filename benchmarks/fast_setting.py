@@ -1,8 +1,9 @@
 """Faster settings of the sampler against the standard one: seconds per chip, and kernel distance (KID) to simulated chips.
 
 Every setting makes a chip for the same captions from the same noise, with the embedded base and no adapter. The chips they
-are compared with, and those that the feature network is trained on, come from the ray tracer, of vehicles and composites
-that the base has not seen. A faster setting is good enough when its KID lies within the interval of the standard one.
+are compared with, and those that the feature network is trained on, come from the ray tracer: the four aircraft in new draws,
+and vehicles and composites that the base has not seen. A faster setting is good enough when its KID lies within the interval
+of the standard one.
 """
 
 import tempfile

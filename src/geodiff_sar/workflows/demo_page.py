@@ -87,7 +87,6 @@ def _each(pictures: dict[str, Path], name: str, targets: list[str]) -> str:
     return "".join(
         f"<h3>{html.escape(target)}</h3>{_image(pictures[f'{name} {number}'])}"
         for number, target in enumerate(targets, start=1)
-        if f"{name} {number}" in pictures
     )
 
 

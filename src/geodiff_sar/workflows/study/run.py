@@ -134,7 +134,7 @@ def _use(request: StudyRequest, material: Material, instruments: Instruments, jo
     folders = chips_of_rows(config, jobs, material)
     missing = [name for name in config.use.rows if name not in folders]
     if missing:
-        say(f"classifiers wait for the rows {', '.join(missing)}")
+        say(f"classifiers wait for the chips of the rows {', '.join(missing)}")
         return
     with claimed(material.out, "use", wait=False) as mine:
         if mine:
