@@ -35,6 +35,7 @@ bench: setup
 
 mini: setup
 	$(BIN)/geodiff-sar pretrain --config configs/mini/mini.toml
+	$(BIN)/geodiff-sar pretrain --config configs/mini/round2.toml
 
 clean:
 	rm -rf $(VENV) dist build

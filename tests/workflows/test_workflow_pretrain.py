@@ -18,11 +18,23 @@ from geodiff_sar.workflows.roundtrip import RoundTripRequest, roundtrip
 from support import TINY, write_chips_root
 
 
-def test_pretraining_resumes_bit_for_bit(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param({}, id="float32"),
+        pytest.param({"precision": "bf16"}, id="bfloat16"),
+        pytest.param(
+            {"precision": "bf16", "compile": True},
+            id="compiled",
+            marks=[pytest.mark.slow, pytest.mark.filterwarnings("ignore")],
+        ),
+    ],
+)
+def test_pretraining_resumes_bit_for_bit(tmp_path, monkeypatch, stage):
     from geodiff_sar.core.errors import Interrupted
     from geodiff_sar.workflows.pretraining import stage as module
 
-    slow = {**TINY, "train_transformer": {"max_steps": 4, "batch_size": 4, "checkpoint_every_steps": 2}}
+    slow = {**TINY, "train_transformer": {"max_steps": 4, "batch_size": 4, "checkpoint_every_steps": 2, **stage}}
     whole = pretrain(PretrainOptions.model_validate({**slow, "output_dir": str(tmp_path / "a")}))
     real = module.run_loop
 

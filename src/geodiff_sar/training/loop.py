@@ -7,6 +7,7 @@ Every random number of a step comes from generators seeded by (seed, step, micro
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +20,7 @@ from geodiff_sar.core.console import console, progress_bar, say
 from geodiff_sar.core.errors import FileError, NumericalError
 from geodiff_sar.core.files import atomic_directory, sha256_bytes
 from geodiff_sar.core.stop import StopSignal
+from geodiff_sar.training.half_precision import AttentionInFloat32
 from geodiff_sar.training.loop_options import LoopOptions, total_steps
 from geodiff_sar.training.state import checkpoint_name, checkpoints, prune, read_state, write_state
 from geodiff_sar.training.task import BatchSource, Task
@@ -150,7 +152,9 @@ def run_loop(
     _set_mode(optimizer, training=True)
     stop = StopSignal()
     started = time.perf_counter()
-    with stop, progress_bar(accelerator.is_main_process) as bar:
+    on_cpu = accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"
+    attention = AttentionInFloat32() if on_cpu and not options.gradient_checkpointing else nullcontext()
+    with stop, attention, progress_bar(accelerator.is_main_process) as bar:
         line = bar.add_task(title, total=last, completed=step, note="")
         while step < last and result.finished:
             micro = plan[index : index + options.accumulation * processes]

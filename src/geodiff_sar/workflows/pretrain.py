@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from geodiff_sar.core.config import Options, write_toml
-from geodiff_sar.core.console import say
+from geodiff_sar.core.console import say, warn
 from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.core.files import read_json, sha256_bytes, sha256_json, write_json
 from geodiff_sar.model.base import quiet_libraries
@@ -14,6 +14,7 @@ from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.vae import VaeCodec
 from geodiff_sar.training.compilation import compile_blocks
 from geodiff_sar.training.ema import WeightAverage
+from geodiff_sar.training.half_precision import has_fast_bfloat16
 from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.training.pretrain.text_stage import CaptionSource, CaptionVocabulary, TextTask, build_text_encoders
 from geodiff_sar.training.pretrain.tokenizers import build_clip_tokenizer, build_t5_tokenizer
@@ -52,6 +53,8 @@ def pretrain(options: PretrainOptions) -> Path:
     transformer = build_transformer(options)
     if start is not None:
         begin_with(transformer, start)
+    if stage.precision == "bf16" and not has_fast_bfloat16():
+        warn("train_transformer.precision = bf16: this processor has no AMX; float32 (precision = no) is likely faster")
     if stage.compile:
         compile_blocks(transformer.transformer_blocks, "train_transformer.compile")
     task = TransformerTask(transformer, stage, options.shift)

@@ -1,5 +1,7 @@
 """Sizes of a small base model and how each of its parts is trained; the defaults are those of ``mini``."""
 
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
 from geodiff_sar.core.config import Options
@@ -66,15 +68,18 @@ class TransformerSizes(Options):
 
 
 class StageOptions(LoopOptions):
-    """Length and pace of one stage. Stages run in float32 on the CPU, without previews or validation."""
+    """Length and pace of one stage: on the CPU, in float32 unless it says otherwise, without previews or validation."""
+
+    unused: ClassVar[tuple[str, ...]] = ("max_epochs", "precision", "device", "gradient_checkpointing")
 
     warmup: int = Field(default=100, ge=0, description="steps over which the learning rate rises")
     weight_decay: float = Field(default=0.01, ge=0, description="weight decay of AdamW")
 
     @model_validator(mode="after")
     def _only_what_is_read(self) -> "StageOptions":
-        unused = ("max_epochs", "precision", "device", "gradient_checkpointing")
-        fixed = [name for name in LoopOptions.model_fields if name in unused or "preview" in name or "validate" in name]
+        fixed = [
+            name for name in LoopOptions.model_fields if name in self.unused or "preview" in name or "validate" in name
+        ]
         changed = [name for name in fixed if getattr(self, name) != LoopOptions.model_fields[name].default]
         if changed:
             raise ValueError(f"pre-training does not use {', '.join(changed)}; leave it out")
@@ -103,7 +108,9 @@ class VaeStageOptions(StageOptions):
 
 
 class TransformerStageOptions(StageOptions):
-    """How the transformer is trained from scratch."""
+    """How the transformer is trained. ``precision = "bf16"`` pays on processors with AMX; see training/half_precision.py."""
+
+    unused: ClassVar[tuple[str, ...]] = ("max_epochs", "device", "gradient_checkpointing")
 
     max_steps: int | None = Field(default=4000, ge=1)
     batch_size: int = Field(default=32, ge=1)
@@ -112,6 +119,12 @@ class TransformerStageOptions(StageOptions):
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
     compile: bool = Field(default=False, description="compile the blocks; needs a C++ compiler, pays for long training")
     checkpoint_every_steps: int | None = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _on_the_cpu(self) -> "TransformerStageOptions":
+        if self.precision == "fp16":
+            raise ValueError("precision fp16 trains on a GPU only; pre-training runs on the CPU, in no or bf16")
+        return self
 
 
 class PretrainOptions(Options):
