@@ -19,32 +19,7 @@ from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.base import load_base
 from geodiff_sar.workflows.train import TrainConfig, run_training, train
 from support import SHARED, write_chips_root
-
-
-def config_for(root: Path, base: Path, output: Path, sections: dict | None = None, **train_options) -> TrainConfig:
-    """A short run on ``root``; ``sections`` adds to the tables of the configuration, train_options to [train]."""
-    settings = {
-        "base": str(base),
-        "output_dir": str(output),
-        "output_name": "run",
-        "data": {"root": str(root), "buckets": {"min_bucket_reso": 16}, "captions": {"dropout_rate": 0.1}},
-        "lora": {"rank": 2, "dropout": 0.1},
-        "fusion": {"method": "hybrid_film_attn"},
-        "conditioning": {"points": {"heads": 2}},
-        "optimizer": {"lr": 1e-2},
-        "schedule": {"name": "cosine", "warmup": 2},
-        "ema": {"enabled": True},
-        "train": {"max_steps": 8, "batch_size": 4, "device": "cpu", "checkpoint_every_steps": 3, **train_options},
-    }
-    for name, values in (sections or {}).items():
-        settings[name] = {**settings.get(name, {}), **values}
-    return TrainConfig.model_validate(settings)
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    files = resolve_adapter(str(folder))
-    assert files.weights is not None
-    return {**load_file(files.weights), **load_file(files.fusion_weights)}
+from training_runs import config_for, weights_of
 
 
 def test_everything_promised_is_written_and_loaded_strictly(chips_root, tiny_base, tmp_path):
@@ -375,7 +350,14 @@ def test_the_name_of_a_run_is_no_path(name):
 
 def test_mixed_precision_trains_weights_in_float32(chips_root, tiny_base, tmp_path):
     for mode in ("lora", "full"):
-        config = config_for(chips_root, tiny_base, tmp_path, max_steps=3, precision="bf16")
+        config = config_for(
+            chips_root,
+            tiny_base,
+            tmp_path,
+            max_steps=3,
+            precision="bf16",
+            gradient_checkpointing=mode == "full",
+        )
         folder = train(config.model_copy(update={"output_name": mode, "train_base": mode}))
         state = load_file(folder / "checkpoints" / "step-00000003" / "weights.safetensors")
         buffers = ("transformer.pos_embed.pos_embed",)

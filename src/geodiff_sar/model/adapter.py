@@ -63,6 +63,10 @@ class AdapterRecord(Options):
     )
     image_condition: str = Field(default="reference", description="which reference training used")
     steps: int = Field(default=0, ge=0, description="optimizer steps done")
+    started_from: str | None = Field(
+        default=None,
+        description="content hash of the adapter whose weights were the first ones; None: untrained weights",
+    )
     pixels: ChipPixels | None = Field(
         default=None, description="remap and grid that all training chips shared; None: unspecified"
     )
@@ -135,7 +139,7 @@ def load_adapter(files: AdapterFiles, transformer: SD3Transformer2DModel, base_h
     """
     record, conditioning = load_conditioning(files, base_hash)
     if files.weights is not None:
-        state = _read(files.weights)
+        state = read_tensors(files.weights)
         if record.full:
             _load_strictly(transformer, state, files.weights)
         elif record.lora is not None:
@@ -173,7 +177,7 @@ def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecor
             "copy them beside the record",
         )
     conditioning = ConditioningStack.from_header(record.conditioning, str(files.record))
-    _load_strictly(conditioning, _read(files.fusion_weights), files.fusion_weights)
+    _load_strictly(conditioning, read_tensors(files.fusion_weights), files.fusion_weights)
     conditioning.eval().requires_grad_(False)
     return record, conditioning
 
@@ -190,7 +194,12 @@ def _load_strictly(module: torch.nn.Module, state: dict[str, Tensor], source: Pa
     module.load_state_dict(state)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        FileError: it cannot be read.
+    """
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:

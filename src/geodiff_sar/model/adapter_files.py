@@ -27,8 +27,8 @@ class AdapterFiles:
         return sha256_bytes(*(sha256_file(file).encode() for file in files))
 
 
-def resolve_adapter(path: str) -> AdapterFiles:
-    """Find an adapter by its folder, one of its files, or a glob that matches one adapter.
+def resolve_adapter(path: str, option: str = "--lora_weights") -> AdapterFiles:
+    """Find an adapter by its folder, one of its files, or a glob that matches one adapter; ``option`` is what named it.
 
     Raises:
         FileError: nothing, or more than one adapter, is found; or a part is missing.
@@ -39,7 +39,7 @@ def resolve_adapter(path: str) -> AdapterFiles:
         run = named.parent / re.split(r"_?\*|\.safetensors$", named.name)[0]
         matches = [run] if run != named.parent and run.is_dir() else []
     if not matches:
-        raise FileError(path, "no such file or folder", "--lora_weights names an adapter", "check the path")
+        raise FileError(path, "no such file or folder", f"{option} names an adapter", "check the path")
     stems = sorted({stem for match in matches for stem in _stems(match)})
     if len(stems) != 1:
         names = [str(stem) for stem in stems][:6] or [str(match) for match in matches][:6]

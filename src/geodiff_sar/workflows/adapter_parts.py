@@ -8,6 +8,8 @@ from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.data.dataset import ChipDataset
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.adapter import AdapterRecord
+from geodiff_sar.model.adapter_files import AdapterFiles
+from geodiff_sar.model.adapter_start import begin_with_adapter
 from geodiff_sar.model.backbone import backbone_sizes
 from geodiff_sar.model.base import BaseModel
 from geodiff_sar.model.lora import add_lora, float_trained
@@ -74,12 +76,23 @@ def check_sizes(base: BaseModel, *datasets: ChipDataset | None) -> None:
         )
 
 
-def choose_trained(config: TrainConfig, base: BaseModel) -> None:
-    """Mark what of the transformer is trained, and add LoRA layers if they are."""
+def choose_trained(
+    config: TrainConfig, base: BaseModel, conditioning: ConditioningStack | None, start: AdapterFiles | None
+) -> None:
+    """Mark what of the transformer is trained, and add LoRA layers if they are; LoRA and conditioning begin with the weights
+    of ``start``, if there is one.
+
+    Raises:
+        GeodiffError: as begin_with_adapter.
+    """
     base.transformer.requires_grad_(config.train_base == "full")
     float_trained(base.transformer)
     if config.train_base == "lora":
         add_lora(base.transformer, config.lora, config.train.seed)
+    if start is not None:
+        begin_with_adapter(
+            start, base.hash, base.transformer, conditioning, config.lora if config.train_base == "lora" else None
+        )
     if config.train.gradient_checkpointing:
         base.transformer.enable_gradient_checkpointing()
 
@@ -92,6 +105,7 @@ def adapter_record(
     shift: float,
     remap: AmplitudeRemap,
     steps: int,
+    start: AdapterFiles | None,
 ) -> AdapterRecord:
     """The record of an adapter after ``steps`` optimizer steps."""
     return AdapterRecord(
@@ -108,6 +122,7 @@ def adapter_record(
         priors=dataset.priors.facts() if dataset.needs.geometry else None,
         image_condition=config.data.image_condition if dataset.needs.image else "none",
         steps=steps,
+        started_from=None if start is None else start.sha256,
         pixels=dataset.pixels(),
     )  # pyright: ignore
 

@@ -19,7 +19,7 @@ tags: [synthetic-aperture-radar, lora, text-to-image, geometry-conditioned]
 # {name}
 
 A geodiff-sar adapter for the base model `{record.base}` (hash `{record.base_hash[:12]}`), trained for {record.steps} steps at
-{record.resolution[0]} x {record.resolution[1]} pixels.
+{record.resolution[0]} x {record.resolution[1]} pixels.{_start(record)}
 
 {_conditions(record)}
 
@@ -45,6 +45,15 @@ targets; do that before relying on them.
 ```toml
 {config}```
 """
+
+
+def _start(record: AdapterRecord) -> str:
+    """From which weights, where it did not begin untrained."""
+    return (
+        ""
+        if record.started_from is None
+        else f"\nIt is an adapter trained further (hash `{record.started_from[:12]}`)."
+    )
 
 
 def _conditions(record: AdapterRecord) -> str:

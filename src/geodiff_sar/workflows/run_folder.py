@@ -63,6 +63,13 @@ def check_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any])
                 "a run is resumed on the base it was started on",
                 "restore the base, or choose another output_name",
             )
+        if before.get("start_from") != fingerprint.get("start_from"):
+            raise OptionError(
+                "start_from",
+                f"another adapter than the one that the run in {folder} began with",
+                "a run is resumed with the adapter it began with",
+                "restore that adapter, or choose another output_name",
+            )
         if before != fingerprint:
             raise OptionError(
                 "data.root",

@@ -17,6 +17,7 @@ from geodiff_sar.data.dataset import ChipDataset
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.splits import split_samples
 from geodiff_sar.model.adapter import AdapterRecord, save_adapter
+from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.base import base_hash, load_base
 from geodiff_sar.training.adapter_task import AdapterTask, DatasetSource
@@ -61,7 +62,10 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     clouds = _optional_path(config.data.pointcloud_dir)
     samples = read_samples(Path(config.data.root), config.data.layout, clouds, config.data.classes)
     training, validation = split_samples(samples, config.data.split)
+    start = None if config.start_from is None else resolve_adapter(config.start_from, "start_from")
     fingerprint = {"base_hash": base_hash(config.base), **data_fingerprint(training, validation)}
+    if start is not None:
+        fingerprint["start_from"] = start.sha256
     folder = Path(config.output_dir) / config.output_name
     resume_from = on_main_process(accelerator, lambda: check_run_folder(folder, config, fingerprint))
     base = load_base(config.base, _base_dtype(options.precision), accelerator.device)
@@ -84,7 +88,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         conditioning.to(accelerator.device)
     elif config.optimizer.conditioning_lr is not None:
         warn("optimizer.conditioning_lr has no effect: with inject = [] only the LoRA is trained")
-    choose_trained(config, base)
+    choose_trained(config, base, conditioning, start)
     shift = config.objective.shift or base.settings.shift
     task = AdapterTask(
         Backbone(base.transformer, conditioning, _base_dtype(options.precision)),
@@ -102,7 +106,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     preview = Preview(config.preview, base, conditioning, shift, remap, folder, config.output_name, resolution, clouds)
 
     def record(done: int) -> AdapterRecord:
-        return adapter_record(config, base, dataset, conditioning, shift, remap, done)
+        return adapter_record(config, base, dataset, conditioning, shift, remap, done, start)
 
     dtype = PRECISIONS[config.save_precision]
 

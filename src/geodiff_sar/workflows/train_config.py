@@ -37,6 +37,10 @@ class TrainConfig(Options):
     resume: str = Field(
         default="auto", description='"auto": from the newest checkpoint; "never"; or a checkpoint folder'
     )
+    start_from: str | None = Field(
+        default=None,
+        description="an adapter, folder or file, that is trained further: its LoRA and conditioning are the first weights",
+    )
     inject: list[Place] = Field(
         default=["pooled"],
         description="where geometry, reference and pose enter the backbone: any of pooled, tokens and map; empty: text alone",
@@ -71,6 +75,8 @@ class TrainConfig(Options):
             raise ValueError(f"settings of lora with train_base = '{self.train_base}'")
         if len(set(self.inject)) != len(self.inject):
             raise ValueError(f"inject = {self.inject} names a place twice")
+        if self.start_from is not None and self.train_base == "full":
+            raise ValueError('start_from with train_base = "full": an adapter is trained further as one')
         if not self.inject and self.train_base == "none":
             raise ValueError('inject = [] with train_base = "none": nothing is trained')
         options = self.conditioning

@@ -1,0 +1,94 @@
+"""Training an adapter further: the weights of one that exists become the first weights of a new one."""
+
+from typing import Any
+
+from diffusers import SD3Transformer2DModel
+from peft.utils import set_peft_model_state_dict
+
+from geodiff_sar.conditioning.stack import ConditioningStack
+from geodiff_sar.core.errors import DataError, OptionError
+from geodiff_sar.core.tensors import mismatch
+from geodiff_sar.model.adapter import AdapterRecord, load_conditioning, read_tensors
+from geodiff_sar.model.adapter_files import AdapterFiles
+from geodiff_sar.model.lora import LoraOptions, lora_state_dict
+
+OF_TRAINING = ("joint_dropout", "geometry_dropout", "image_dropout", "pose_dropout", "dropout", "max_norm")
+"""Settings that change how weights are trained, not what they mean: these may differ."""
+
+
+def begin_with_adapter(
+    files: AdapterFiles,
+    base_hash: str,
+    transformer: SD3Transformer2DModel,
+    conditioning: ConditioningStack | None,
+    lora: LoraOptions | None,
+) -> None:
+    """Give untrained LoRA layers and an untrained stack the weights of an adapter, statistics of its point features
+    included: its encoders expect them.
+
+    Args:
+        files: the adapter to start from.
+        base_hash: of the base that is adapted.
+        transformer: with its new LoRA layers, if it has any.
+        conditioning: the new stack, if there is one.
+        lora: options of the new LoRA; None: there is none.
+
+    Raises:
+        FileError: a damaged file.
+        DataError: an adapter of another base, or weights that do not match their record.
+        OptionError: it was made with other settings, or by full fine-tuning.
+    """
+    record, theirs = load_conditioning(files, base_hash)
+    if record.full:
+        raise OptionError(
+            "start_from",
+            f"{files.record} is a full fine-tuning",
+            "an adapter of LoRA, conditioning or both",
+            "name another one",
+        )
+    wanted = _settings(None if conditioning is None else conditioning.header(), lora)
+    found = _settings(record.conditioning if theirs is None else theirs.header(), record.lora)
+    differing = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)]
+    if differing:
+        shown = "; ".join(f"{name}: there {found.get(name)}, here {wanted.get(name)}" for name in differing[:6])
+        raise OptionError(
+            "start_from",
+            f"{files.record} was trained with other settings ({shown})",
+            "what an adapter is made of stays the same when it is trained further",
+            "give the settings of that adapter, from its config.toml",
+        )
+    if lora is not None:
+        _load_lora(files, record, transformer)
+    if conditioning is not None and theirs is not None:
+        conditioning.load_state_dict(theirs.state_dict())
+
+
+def _load_lora(files: AdapterFiles, record: AdapterRecord, transformer: SD3Transformer2DModel) -> None:
+    assert files.weights is not None  # load_conditioning has refused a record that promises weights without them
+    state = read_tensors(files.weights)
+    problems = mismatch(lora_state_dict(transformer), state)
+    if problems:
+        raise DataError(
+            files.weights,
+            problems,
+            f"weights match their record, a LoRA of rank {record.lora.rank if record.lora else 0}",
+            "copy weights and record of one training run together",
+        )
+    set_peft_model_state_dict(transformer, {key.removeprefix("transformer."): value for key, value in state.items()})
+
+
+def _settings(header: dict[str, Any] | None, lora: LoraOptions | None) -> dict[str, Any]:
+    """Every setting that gives the weights their meaning, by dotted name."""
+    tables = {"conditioning": header, "lora": None if lora is None else lora.model_dump(mode="json")}
+    return _flat(tables, "")
+
+
+def _flat(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {name: value}
+    return {
+        inner: found
+        for key, part in value.items()
+        if key not in OF_TRAINING
+        for inner, found in _flat(part, f"{name}.{key}" if name else key).items()
+    }
