@@ -1,0 +1,50 @@
+"""Commands that train: the demo, a base, an adapter."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geodiff_sar.cli.app import Config, Set, app
+
+
+@app.command()
+def demo(
+    output_dir: Annotated[Path, typer.Option(help="folder for pictures and report")] = Path("demo_output"),
+    seed: Annotated[int, typer.Option(min=0, help="seed of data, training and generation")] = 1026,
+) -> None:
+    """Train an adapter on the embedded base and generate chips under text, geometry and image. Takes minutes."""
+    from geodiff_sar.workflows.demo import demo as run
+
+    typer.echo(run(output_dir, seed))
+
+
+@app.command()
+def pretrain(config: Config = None, overrides: Set = None) -> None:
+    """Train a small base model from scratch: tokenizers, text encoders, VAE, transformer."""
+    from geodiff_sar.core.config import load_options
+    from geodiff_sar.training.pretrain.options import PretrainOptions
+    from geodiff_sar.workflows.pretrain import pretrain as run
+
+    typer.echo(run(load_options(PretrainOptions, config, overrides or [])))
+
+
+@app.command()
+def train(
+    config: Config = None,
+    overrides: Set = None,
+    allow_missing_geometry: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing-geometry",
+            help="train chips without features on the learned null embedding, as data.allow_missing_geometry = true",
+        ),
+    ] = False,
+) -> None:
+    """Train an adapter: LoRA on the transformer and the conditioning modules. Goes on where it stopped."""
+    from geodiff_sar.core.config import load_options
+    from geodiff_sar.workflows.train import TrainConfig
+    from geodiff_sar.workflows.train import train as run
+
+    flags = ["data.allow_missing_geometry=true"] if allow_missing_geometry else []
+    typer.echo(run(load_options(TrainConfig, config, [*(overrides or []), *flags])))
