@@ -3,7 +3,7 @@
 import sys
 
 # isort: off
-from geodiff_sar.cli import training, tracing, looking, generating, judging  # noqa: F401 - in the order of the help
+from geodiff_sar.cli import training, tracing, looking, converting, generating, judging  # noqa: F401 - in the order of the help
 from geodiff_sar.cli.app import app
 # isort: on
 

@@ -37,7 +37,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="fusion, optimizers, solvers, schedules, layouts, bases, targets, radars, engines, options or tracing"
+            help="fusion, optimizers, solvers, schedules, layouts, loras, bases, targets, radars, engines, options or"
+            " tracing"
         ),
     ],
 ) -> None:

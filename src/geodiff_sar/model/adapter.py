@@ -13,8 +13,6 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from diffusers import SD3Transformer2DModel
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from geodiff_sar.conditioning.options import Place
@@ -33,6 +31,7 @@ from geodiff_sar.model.adapter_files import (
     AdapterFiles,
 )
 from geodiff_sar.model.lora import LoraOptions, load_lora, lora_state_dict
+from geodiff_sar.model.tensor_file import packed, read_tensor_file
 
 
 class AdapterRecord(Options):
@@ -103,15 +102,15 @@ def save_adapter(
     weights = None
     if record.full:
         weights = folder / f"{name}{FULL_SUFFIX}"
-        atomic_write_bytes(weights, _packed(_cast(transformer.state_dict(), dtype), {"format": "pt"}))
+        atomic_write_bytes(weights, packed(_cast(transformer.state_dict(), dtype), {"format": "pt"}))
     elif record.lora is not None:
         weights = folder / f"{name}.safetensors"
-        atomic_write_bytes(weights, _packed(_cast(lora_state_dict(transformer), dtype), _lora_header(record.lora)))
+        atomic_write_bytes(weights, packed(_cast(lora_state_dict(transformer), dtype), _lora_header(record.lora)))
     stack_file = None
     if conditioning is not None:
         stack_file = folder / f"{name}{FUSION_SUFFIX}"
         header = {"format": "pt", "geodiff_sar": json.dumps(record.conditioning, sort_keys=True)}
-        atomic_write_bytes(stack_file, _packed(_cast(conditioning.state_dict(), None), header))
+        atomic_write_bytes(stack_file, packed(_cast(conditioning.state_dict(), None), header))
     record_file = folder / f"{name}{RECORD_SUFFIX}"
     write_json(record_file, {**_published_keys(record), "geodiff_sar": record.model_dump(mode="json")})
     return AdapterFiles(weights, stack_file, record_file)
@@ -200,23 +199,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         FileError: it cannot be read.
     """
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FileError(
-            path, f"cannot be read ({error})", "an intact safetensors file", "copy the file again"
-        ) from error
-
-
-def _packed(state: dict[str, Tensor], header: dict[str, str]) -> bytes:
-    """A safetensors file, the same bytes for the same content: the library writes the keys of the header in random order."""
-    content = save(state, header)
-    size = int.from_bytes(content[:8], "little")
-    table = json.loads(content[8 : 8 + size])
-    table["__metadata__"] = dict(sorted(table["__metadata__"].items()))
-    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+    return read_tensor_file(path).tensors
 
 
 def _cast(state: dict[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:

@@ -14,11 +14,16 @@ FUSION_SUFFIX, RECORD_SUFFIX, FULL_SUFFIX = "_fusion_weights.safetensors", "_fus
 @dataclass(frozen=True)
 class AdapterFiles:
     """Files of one adapter; ``weights`` is the LoRA or the full transformer, ``fusion_weights`` the conditioning stack, each
-    None where it was not trained."""
+    None where it was not trained. A LoRA file without a record is its own ``record``."""
 
     weights: Path | None
     fusion_weights: Path | None
     record: Path
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is a LoRA file alone."""
+        return self.record == self.weights
 
     @property
     def sha256(self) -> str:
@@ -58,6 +63,15 @@ def resolve_adapter(path: str, option: str = "--lora_weights") -> AdapterFiles:
         )
     weights = lora if lora.is_file() else full if full.is_file() else None
     return AdapterFiles(weights, fusion if fusion.is_file() else None, record)
+
+
+def plain_lora(path: str) -> AdapterFiles | None:
+    """The LoRA file at ``path`` if nothing of an adapter is beside it; None otherwise."""
+    file = Path(path)
+    if not file.is_file() or any(file.name.endswith(suffix) for suffix in (FUSION_SUFFIX, RECORD_SUFFIX, FULL_SUFFIX)):
+        return None
+    beside = (file.with_name(file.stem + suffix) for suffix in (FUSION_SUFFIX, RECORD_SUFFIX))
+    return None if any(other.exists() for other in beside) else AdapterFiles(file, None, file)
 
 
 def _stems(path: Path) -> list[Path]:

@@ -17,6 +17,7 @@ def listing(what: str) -> str:
         "solvers": _solvers,
         "schedules": _schedules,
         "layouts": _layouts,
+        "loras": _loras,
         "bases": _bases,
         "targets": _targets,
         "radars": _radars,
@@ -69,6 +70,12 @@ def _layouts() -> str:
     from geodiff_sar.data.readers import READERS
 
     return _described(READERS)
+
+
+def _loras() -> str:
+    from geodiff_sar.model.lora_formats import LORA_FORMATS
+
+    return _described(LORA_FORMATS)
 
 
 def _bases() -> str:

@@ -9,10 +9,11 @@ from geodiff_sar.core.condition import Needs
 from geodiff_sar.core.console import say, warn
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.model.adapter import LoadedAdapter, load_adapter
-from geodiff_sar.model.adapter_files import resolve_adapter
+from geodiff_sar.model.adapter_files import plain_lora, resolve_adapter
 from geodiff_sar.model.base import BaseModel, load_base
 from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import set_lora_strength
+from geodiff_sar.model.plain_lora import load_plain_lora
 from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline
 from geodiff_sar.workflows.generation.options import GenerateRequest
 
@@ -57,7 +58,11 @@ def open_session(request: GenerateRequest) -> Session:
         base.text.t5_length = request.max_token_length
     adapter = None
     if request.lora_weights is not None:
-        adapter = load_adapter(resolve_adapter(request.lora_weights), base.transformer, base.hash)
+        plain = plain_lora(request.lora_weights)
+        if plain is not None:
+            adapter = load_plain_lora(plain, base)
+        else:
+            adapter = load_adapter(resolve_adapter(request.lora_weights), base.transformer, base.hash)
         if adapter.conditioning is not None:
             adapter.conditioning.to(device)
         if adapter.record.lora is not None:
@@ -112,7 +117,9 @@ def _check_against_adapter(request: GenerateRequest, base: BaseModel, adapter: L
     for name, (value, trained) in given.items():
         if value is not None and value != trained:
             raise OptionError(name, str(value), f"the adapter was trained with {trained}", "leave the option out")
-    if stack is None:
+    if adapter.files.plain:
+        say("a plain LoRA: geometry, reference and pose are absent, nothing but the text conditions")
+    elif stack is None:
         say("nothing but the text conditions this adapter (inject = [])")
     if adapter.record.t5_length != base.text.t5_length:
         warn(f"the adapter was trained with {adapter.record.t5_length} T5 tokens, this run uses {base.text.t5_length}")

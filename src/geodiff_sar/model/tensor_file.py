@@ -1,0 +1,83 @@
+"""Safetensors files: read strictly and with their header, written with the same bytes for the same content."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from geodiff_sar.core.errors import FileError
+from geodiff_sar.core.files import open_binary, require_file
+
+LARGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors library."""
+
+PICKLE_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """What a safetensors file holds: tensors by name, and the texts of its header."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def read_tensor_file(path: Path) -> TensorFile:
+    """All tensors and header texts of a safetensors file.
+
+    Lengths, offsets and shapes are checked before any tensor is made. A pickle is refused without being read.
+
+    Raises:
+        FileError: no such file, a pickle, or a file that is cut off or contradicts its own header.
+    """
+    require_file(path, "a safetensors file", "check the path")
+    _check_beginning(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise _damaged(path, f"cannot be read ({str(error)[:200]})") from error
+    return TensorFile(path, tensors, metadata)
+
+
+def packed(state: dict[str, Tensor], header: dict[str, str]) -> bytes:
+    """A safetensors file, the same bytes for the same content: the library writes the keys of the header in random order."""
+    content = save(state, header)
+    size = int.from_bytes(content[:8], "little")
+    table = json.loads(content[8 : 8 + size])
+    table["__metadata__"] = dict(sorted(table["__metadata__"].items()))
+    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+def _check_beginning(path: Path) -> None:
+    with open_binary(path) as file:
+        start = file.read(9)
+    pickled = start[8:] != b"{" and (
+        start[:2] == b"PK" or start[:1] == b"\x80"
+    )  # either may also be the length of a header
+    if path.suffix.lower() in PICKLE_ENDINGS or pickled:
+        raise FileError(
+            path,
+            "is a PyTorch pickle (.pt, .ckpt, .bin), which may run code when it is read; it was not read",
+            "a safetensors file",
+            "let the program that wrote it save it as .safetensors",
+        )
+    held, declared = path.stat().st_size - 8, int.from_bytes(start[:8], "little")
+    if declared > LARGEST_HEADER:
+        raise _damaged(path, f"declares a header of {declared} bytes (at most {LARGEST_HEADER} are allowed)")
+    if held < 0 or declared > held:
+        raise _damaged(path, f"declares a header of {declared} bytes and holds {max(held, 0)}: it is cut off")
+    if start[8:] != b"{":
+        raise _damaged(path, "does not begin with a safetensors header")
+
+
+def _damaged(path: Path, found: str) -> FileError:
+    return FileError(path, found, "an intact safetensors file", "copy the file again")
