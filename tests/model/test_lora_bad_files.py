@@ -20,10 +20,10 @@ def good(tmp_path):
 
 def refused(path, words):
     out = path.parent / "out" / "x.safetensors"
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(GeodiffError, match=words) as error:
         convert_lora(ConvertRequest(source=path, out=out, to="diffusers"))
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
     assert path.name in str(error.value)
     assert error.value.rule
     assert error.value.remedy
