@@ -9,6 +9,8 @@ recipe in float32.
 
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geodiff_sar.core.config import load_options
 from geodiff_sar.training.compilation import compile_blocks
+from geodiff_sar.training.half_precision import AttentionInFloat32
 from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.training.pretrain.transformer_stage import LatentBatch, TransformerTask, build_transformer
 
@@ -41,12 +44,15 @@ def main() -> None:
     work = counter.get_total_flops() / 2
     if recipe.train_transformer.compile:
         compile_blocks(task.transformer.transformer_blocks, "train_transformer.compile")
-        task.loss(batch)[0].backward()
+        with _precision(recipe):
+            loss = task.loss(batch)[0]
+        loss.backward()
     forward, step, rates = [], [], []
     for _ in range(given.rounds):
         rates.append(_matrix_rate())
         started = time.perf_counter()
-        loss, _ = task.loss(batch)
+        with _precision(recipe):
+            loss, _ = task.loss(batch)
         middle = time.perf_counter()
         loss.backward()
         forward.append(middle - started)
@@ -68,6 +74,16 @@ def main() -> None:
         {"matrix_rate": rate, "multiply_adds": work, "seconds": seconds, "ratio": share, "wanted_ratio": LIMIT},
         given.json,
     )
+
+
+@contextmanager
+def _precision(recipe: PretrainOptions) -> Iterator[None]:
+    """As the training loop does it."""
+    if recipe.train_transformer.precision == "no":
+        yield
+        return
+    with AttentionInFloat32(), torch.autocast("cpu", torch.bfloat16):
+        yield
 
 
 def _batch(recipe: PretrainOptions, count: int) -> LatentBatch:

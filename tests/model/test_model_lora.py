@@ -11,6 +11,7 @@ from geodiff_sar.model.lora import (
     lora_state_dict,
     set_lora_strength,
 )
+from lora_support import velocity as answer
 
 
 def tiny(seed: int = 0) -> SD3Transformer2DModel:
@@ -20,17 +21,6 @@ def tiny(seed: int = 0) -> SD3Transformer2DModel:
         attention_head_dim=8, joint_attention_dim=32, caption_projection_dim=16, pooled_projection_dim=16,
         pos_embed_max_size=8, qk_norm="rms_norm", dual_attention_layers=(0,),
     ).eval()  # fmt: skip
-
-
-def answer(model: SD3Transformer2DModel) -> torch.Tensor:
-    g = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        return model(
-            hidden_states=torch.randn(2, 16, 4, 4, generator=g),
-            timestep=torch.tensor([10.0, 900.0]),
-            encoder_hidden_states=torch.randn(2, 5, 32, generator=g),
-            pooled_projections=torch.randn(2, 16, generator=g),
-        ).sample
 
 
 def shaken(options: LoraOptions) -> SD3Transformer2DModel:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from geodiff_sar.training.half_precision import bfloat16_products
+from geodiff_sar.training.half_precision import AttentionInFloat32
 from geodiff_sar.training.pretrain.options import PretrainOptions
 from geodiff_sar.training.pretrain.transformer_stage import LatentBatch, TransformerTask, build_transformer
 from support import TINY
@@ -33,7 +33,8 @@ def test_losses_and_gradients_are_nearly_those_of_float32():
             torch.randn(4, pooled),
             [""] * 4,
         )
-        loss, _ = task.loss(batch)
+        with AttentionInFloat32(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss, _ = task.loss(batch)
         loss.backward()
         gradients = [p.grad for p in transformer.parameters() if p.grad is not None]
         assert all(gradient.dtype == torch.float32 for gradient in gradients)
@@ -55,7 +56,7 @@ def test_attention_stays_in_float32():
 
     with torch.autocast("cpu", torch.bfloat16):
         assert attend(query).dtype == torch.bfloat16
-    with bfloat16_products():
+    with AttentionInFloat32(), torch.autocast("cpu", torch.bfloat16):
         assert attend(query).dtype == torch.float32
 
 

@@ -114,6 +114,17 @@ def write_toml(path: Path, options: BaseModel) -> None:
     atomic_write_text(path, dump_toml(options))
 
 
+def flat_settings(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every setting of nested tables by its dotted name; those that are None are left out."""
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            result |= flat_settings(item, f"{prefix}{key}.")
+        elif item is not None:
+            result[f"{prefix}{key}"] = item
+    return result
+
+
 def _parse_value(raw: str) -> Any:
     try:
         return tomllib.loads(f"value = {raw}")["value"]

@@ -138,7 +138,7 @@ def load_adapter(files: AdapterFiles, transformer: SD3Transformer2DModel, base_h
     """
     record, conditioning = load_conditioning(files, base_hash)
     if files.weights is not None:
-        state = read_tensors(files.weights)
+        state = read_tensor_file(files.weights).tensors
         if record.full:
             _load_strictly(transformer, state, files.weights)
         elif record.lora is not None:
@@ -176,7 +176,7 @@ def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecor
             "copy them beside the record",
         )
     conditioning = ConditioningStack.from_header(record.conditioning, str(files.record))
-    _load_strictly(conditioning, read_tensors(files.fusion_weights), files.fusion_weights)
+    _load_strictly(conditioning, read_tensor_file(files.fusion_weights).tensors, files.fusion_weights)
     conditioning.eval().requires_grad_(False)
     return record, conditioning
 
@@ -191,15 +191,6 @@ def _load_strictly(module: torch.nn.Module, state: dict[str, Tensor], source: Pa
             "copy weights and record of one training run together",
         )
     module.load_state_dict(state)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file.
-
-    Raises:
-        FileError: it cannot be read.
-    """
-    return read_tensor_file(path).tensors
 
 
 def _cast(state: dict[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:

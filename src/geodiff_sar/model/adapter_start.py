@@ -3,14 +3,14 @@
 from typing import Any
 
 from diffusers import SD3Transformer2DModel
-from peft.utils import set_peft_model_state_dict
 
 from geodiff_sar.conditioning.stack import ConditioningStack
-from geodiff_sar.core.errors import DataError, OptionError
-from geodiff_sar.core.tensors import mismatch
-from geodiff_sar.model.adapter import AdapterRecord, load_conditioning, read_tensors
+from geodiff_sar.core.config import flat_settings
+from geodiff_sar.core.errors import OptionError
+from geodiff_sar.model.adapter import load_conditioning
 from geodiff_sar.model.adapter_files import AdapterFiles
-from geodiff_sar.model.lora import LoraOptions, lora_state_dict
+from geodiff_sar.model.lora import LoraOptions, fill_lora
+from geodiff_sar.model.tensor_file import read_tensor_file
 
 OF_TRAINING = ("joint_dropout", "geometry_dropout", "image_dropout", "pose_dropout", "dropout", "max_norm")
 """Settings that change how weights are trained, not what they mean: these may differ."""
@@ -57,38 +57,13 @@ def begin_with_adapter(
             "what an adapter is made of stays the same when it is trained further",
             "give the settings of that adapter, from its config.toml",
         )
-    if lora is not None:
-        _load_lora(files, record, transformer)
+    if lora is not None and files.weights is not None:
+        fill_lora(transformer, read_tensor_file(files.weights).tensors, str(files.weights))
     if conditioning is not None and theirs is not None:
         conditioning.load_state_dict(theirs.state_dict())
 
 
-def _load_lora(files: AdapterFiles, record: AdapterRecord, transformer: SD3Transformer2DModel) -> None:
-    assert files.weights is not None  # load_conditioning has refused a record that promises weights without them
-    state = read_tensors(files.weights)
-    problems = mismatch(lora_state_dict(transformer), state)
-    if problems:
-        raise DataError(
-            files.weights,
-            problems,
-            f"weights match their record, a LoRA of rank {record.lora.rank if record.lora else 0}",
-            "copy weights and record of one training run together",
-        )
-    set_peft_model_state_dict(transformer, {key.removeprefix("transformer."): value for key, value in state.items()})
-
-
 def _settings(header: dict[str, Any] | None, lora: LoraOptions | None) -> dict[str, Any]:
     """Every setting that gives the weights their meaning, by dotted name."""
-    tables = {"conditioning": header, "lora": None if lora is None else lora.model_dump(mode="json")}
-    return _flat(tables, "")
-
-
-def _flat(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {name: value}
-    return {
-        inner: found
-        for key, part in value.items()
-        if key not in OF_TRAINING
-        for inner, found in _flat(part, f"{name}.{key}" if name else key).items()
-    }
+    tables = {"conditioning": header or {}, "lora": {} if lora is None else lora.model_dump(mode="json")}
+    return {name: value for name, value in flat_settings(tables).items() if name.rpartition(".")[2] not in OF_TRAINING}

@@ -97,6 +97,15 @@ def load_lora(transformer: SD3Transformer2DModel, state: dict[str, Tensor], opti
         DataError: lists missing, unexpected and wrongly shaped keys.
     """
     add_lora(transformer, options, seed=0)
+    fill_lora(transformer, state, source)
+
+
+def fill_lora(transformer: SD3Transformer2DModel, state: dict[str, Tensor], source: str) -> None:
+    """Load ``state`` into LoRA layers that are there; every tensor must have its place and every place its tensor.
+
+    Raises:
+        DataError: lists missing, unexpected and wrongly shaped keys.
+    """
     problems = mismatch(lora_state_dict(transformer), state)
     if problems:
         raise DataError(

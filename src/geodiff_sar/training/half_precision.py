@@ -1,7 +1,6 @@
-"""Matrix products in bfloat16 on the CPU: linear layers and convolutions; attention stays in float32."""
+"""Mixed precision in bfloat16 on the CPU: attention stays in float32, the rest is autocast's choice."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,13 +23,6 @@ class AttentionInFloat32(TorchFunctionMode):
         query, key, value, *others = args
         with torch.autocast("cpu", enabled=False):
             return func(query.float(), key.float(), value.float(), *others, **(kwargs or {}))
-
-
-@contextmanager
-def bfloat16_products() -> Iterator[None]:
-    """Linear layers and convolutions in bfloat16 on the CPU, weights and gradients of weights in float32."""
-    with AttentionInFloat32(), torch.autocast("cpu", torch.bfloat16):
-        yield
 
 
 def has_fast_bfloat16() -> bool:

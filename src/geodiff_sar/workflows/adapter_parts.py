@@ -105,9 +105,9 @@ def adapter_record(
     shift: float,
     remap: AmplitudeRemap,
     steps: int,
-    start: AdapterFiles | None,
+    started_from: str | None,
 ) -> AdapterRecord:
-    """The record of an adapter after ``steps`` optimizer steps."""
+    """The record of an adapter after ``steps`` optimizer steps; ``started_from`` is the hash of the adapter it began with."""
     return AdapterRecord(
         base=config.base,
         base_hash=base.hash,
@@ -122,7 +122,7 @@ def adapter_record(
         priors=dataset.priors.facts() if dataset.needs.geometry else None,
         image_condition=config.data.image_condition if dataset.needs.image else "none",
         steps=steps,
-        started_from=None if start is None else start.sha256,
+        started_from=started_from,
         pixels=dataset.pixels(),
     )  # pyright: ignore
 

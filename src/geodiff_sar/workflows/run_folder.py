@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from geodiff_sar.core.config import Options, read_toml, write_toml
+from geodiff_sar.core.config import Options, flat_settings, read_toml, write_toml
 from geodiff_sar.core.errors import FileError, GeodiffError, OptionError
 from geodiff_sar.core.files import read_json, require_writable, sha256_file, sha256_json, write_json
 from geodiff_sar.data.pixels import quarter_turns
@@ -195,7 +195,7 @@ def training_log(folder: Path, enabled: bool) -> Iterator[TrainingLog]:
 
 
 def _require_same(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    before, after = _flat(old), _flat(new)
+    before, after = flat_settings(old), flat_settings(new)
     changed = [
         key
         for key in sorted(before.keys() | after.keys())
@@ -210,13 +210,3 @@ def _require_same(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> Non
             "an output folder belongs to one run",
             "choose another output_name, or restore these settings to resume",
         )
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, dict):
-            result |= _flat(item, f"{prefix}{key}.")
-        elif item is not None:
-            result[f"{prefix}{key}"] = item
-    return result

@@ -106,7 +106,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     preview = Preview(config.preview, base, conditioning, shift, remap, folder, config.output_name, resolution, clouds)
 
     def record(done: int) -> AdapterRecord:
-        return adapter_record(config, base, dataset, conditioning, shift, remap, done, start)
+        return adapter_record(config, base, dataset, conditioning, shift, remap, done, fingerprint.get("start_from"))
 
     dtype = PRECISIONS[config.save_precision]
 

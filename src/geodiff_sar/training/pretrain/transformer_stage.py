@@ -1,6 +1,5 @@
 """Third stage: the transformer, trained from scratch on cached latents and cached text."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geodiff_sar.data.blocks import BlockStore
-from geodiff_sar.training.half_precision import bfloat16_products
 from geodiff_sar.training.objective import ObjectiveOptions, flow_loss, sample_u
 from geodiff_sar.training.pretrain.batches import whole_batches
 from geodiff_sar.training.pretrain.options import PretrainOptions, TransformerStageOptions
@@ -113,15 +111,13 @@ class TransformerTask(Task[LatentBatch]):
         latents = batch.mean + batch.std[:, None, None] * torch.randn(batch.mean.shape)
 
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
-            with bfloat16_products() if self.options.precision == "bf16" else nullcontext():
-                velocity = self.transformer(
-                    hidden_states=noisy,
-                    timestep=timestep,
-                    encoder_hidden_states=batch.context,
-                    pooled_projections=batch.pooled,
-                    return_dict=False,
-                )[0]
-            return velocity.float()
+            return self.transformer(
+                hidden_states=noisy,
+                timestep=timestep,
+                encoder_hidden_states=batch.context,
+                pooled_projections=batch.pooled,
+                return_dict=False,
+            )[0]
 
         noise = torch.randn(latents.shape)
         u = sample_u(len(latents), self.objective)

@@ -5,13 +5,13 @@ import math
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 
 from geodiff_sar.core.errors import Interrupted
 from geodiff_sar.training.ema import WeightAverage
 from geodiff_sar.training.loop import Hooks, latest_checkpoint, run_loop
 from geodiff_sar.training.pretrain.options import StageOptions
 from geodiff_sar.training.task import BatchSource, Task
+from geodiff_sar.workflows.processes import start_accelerator
 
 
 def run_stage(
@@ -52,7 +52,7 @@ def run_stage(
             schedule,
             options,
             folder,
-            Accelerator(cpu=True),
+            start_accelerator(options.model_copy(update={"device": "cpu"})),
             hooks=Hooks(log=write_log),
             average=average,
             resume_from=latest_checkpoint(folder),
