@@ -125,7 +125,7 @@ def _parts(case: PriorTracer) -> dict[str, float]:
         "clutter and noise": lambda: background(radar, seen.lit, look.cos_depression, ["HH"], rng),
         "point cloud": lambda: point_cloud(hits, case.options.cloud),
         "features": lambda: encode_cloud(cloud, "HH", case.options.cloud),
-        "maps": lambda: prior_maps(hits, image[0], seen, radar, "HH"),
+        "maps": lambda: prior_maps(hits, image[0], seen, look, radar, "HH"),
         "everything": lambda: case.products(pose, ["HH"]),
     }
     return {name: _median(step) for name, step in steps.items()}

@@ -31,7 +31,7 @@ def main() -> None:
     _draw_paths(left, tracer, look)
     _draw_cloud(right, products)
     figure.savefig(IMAGES / "prior_rays.png", dpi=75)
-    figure, axes = plt.subplots(2, 4, figsize=(12, 6.4), layout="constrained")
+    figure, axes = plt.subplots(2, 5, figsize=(15, 6.4), layout="constrained")
     _draw_maps(list(axes.ravel()), products)
     figure.savefig(IMAGES / "prior_products.png", dpi=70)
 
@@ -96,15 +96,15 @@ def _draw_maps(axes: list[Axes], products: PoseProducts) -> None:
     chip = products.chips["VV"]
     maps = chip.prior.maps
     assert maps is not None
-    for each, picture, name in zip(axes[:7], maps, MAP_NAMES, strict=True):
+    for each, picture, name in zip(axes[:9], maps, MAP_NAMES, strict=True):
         shown = picture
         if name == "centres":  # single pixels: make them visible
             shown = np.max([np.roll(picture, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
         top = 0.6 if name.startswith(("energy", "height")) else 1.0
         each.imshow(shown, cmap="gray", vmin=0, vmax=top, aspect=radar_aspect(chip.prior.provenance["pixel_m"]))
         each.set_title(name)
-    axes[7].imshow(np.sqrt(chip.grey), cmap="gray", aspect=radar_aspect(chip.prior.provenance["pixel_m"]))
-    axes[7].set_title("chip VV (square root)")
+    axes[9].imshow(np.sqrt(chip.grey), cmap="gray", aspect=radar_aspect(chip.prior.provenance["pixel_m"]))
+    axes[9].set_title("chip VV (square root)")
     for each in axes:
         each.set_axis_off()
 

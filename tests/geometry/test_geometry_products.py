@@ -15,8 +15,8 @@ from geodiff_sar.geometry.details import DetailOptions, Details
 from geodiff_sar.geometry.engines import Scene, TraceRequest
 from geodiff_sar.geometry.grey import GreyOptions, background_gain, to_grey
 from geodiff_sar.geometry.hits import POLARISATION_COLUMN, Hits
-from geodiff_sar.geometry.look import look_along
-from geodiff_sar.geometry.maps import MAP_NAMES, dominant_centres, prior_maps
+from geodiff_sar.geometry.look import look_along, slant_and_cross_range
+from geodiff_sar.geometry.maps import MAP_NAMES, body_position, dominant_centres, prior_maps
 from geodiff_sar.geometry.options import GroundOptions, TraceOptions
 from geodiff_sar.geometry.prior import PriorOptions, PriorTracer
 from geodiff_sar.geometry.radar import PRESETS, load_radar, pixel_coordinates
@@ -169,12 +169,13 @@ def box_maps() -> tuple[np.ndarray, np.ndarray]:
     hits = trace(mesh, 0.0, 35.0, ground=GroundOptions())
     seen = visibility(mesh.vertices, mesh.faces, look_along(0.0, 35.0), radar)
     image = image_of(hits, radar)
-    return prior_maps(hits, image, seen, radar, "VV"), image
+    return prior_maps(hits, image, seen, look_along(0.0, 35.0), radar, "VV"), image
 
 
 def test_maps_are_shares_and_have_names(box_maps):
     maps, _ = box_maps
-    assert MAP_NAMES == ("illumination", "shadow", "energy_1", "energy_2", "energy_3", "height", "centres")
+    first = ("illumination", "shadow", "energy_1", "energy_2", "energy_3", "height", "centres", "body_x", "body_y")
+    assert first == MAP_NAMES
     assert maps.shape == (len(MAP_NAMES), 97, 97)
     assert maps.dtype == np.float32
     assert maps.min() >= 0
@@ -206,6 +207,30 @@ def test_maps_of_a_box_lie_where_they_must(box_maps):
     double = np.unravel_index(plane["energy_2"].argmax(), image.shape)
     check("energy of two bounces, foot of the front", float(slant[double[1]]), front, 0.1, "m")
     assert plane["energy_1"].max() > 0
+
+
+@pytest.mark.parametrize("azimuth", [0.0, 35.0, 90.0, 200.0, 310.0])
+def test_body_positions_lie_on_the_lit_faces(azimuth):
+    """On the box's top or on a side that faces the radar, to a pixel; and each is imaged where its pixel is."""
+    mesh, radar, look = box((-0.6, -0.9, 0.0), (1.2, 0.9, 1.5)), square_radar(97, 0.1), look_along(azimuth, 35.0)
+    seen = visibility(mesh.vertices, mesh.faces, look, radar)
+    x, y = (plane * 20.0 - 10.0 for plane in body_position(seen, look, radar))
+    lit = seen.illumination > 0
+    assert lit.sum() > 200
+    assert np.all(x[~lit] == -10.0)
+    x, y, h = x[lit], y[lit], seen.height[lit]
+    toward = look.toward
+    distance = [np.abs(h - 1.5), np.abs(x - (1.2 if toward[0] > 0 else -0.6)), np.abs(y - np.copysign(0.9, toward[1]))]
+    faces = np.min([d for d, facing in zip(distance, np.abs(toward[[2, 0, 1]]) > 0.01, strict=True) if facing], axis=0)
+    assert np.quantile(faces, 0.98) < 0.12
+    assert x.min() > -0.75
+    assert x.max() < 1.35
+    assert np.abs(y).max() < 1.05
+    cross, slant = pixel_coordinates(radar)
+    rows, columns = np.nonzero(lit)
+    found = slant_and_cross_range(np.column_stack([x, y, h]).astype(float), look)
+    np.testing.assert_allclose(found[0], slant[columns], atol=1e-3)
+    np.testing.assert_allclose(found[1], cross[rows], atol=1e-3)
 
 
 def test_centres_mark_the_brightest_pixel_with_one(box_maps):

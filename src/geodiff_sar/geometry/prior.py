@@ -28,7 +28,7 @@ from geodiff_sar.geometry.radar import RadarOptions, require_polarisation
 from geodiff_sar.geometry.triangles import TriangleMesh
 from geodiff_sar.geometry.visibility import Visibility, visibility
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 """Raised whenever the same input gives other numbers."""
 
 
@@ -143,7 +143,7 @@ class PriorTracer:
         cloud = point_cloud(hits, self.options.cloud)
         outside = self._outside(cloud)
         target = dict(zip(names, images, strict=True))
-        priors = {name: self._prior(name, pose, hits, target[name], seen, cloud) for name in names}
+        priors = {name: self._prior(name, pose, look, hits, target[name], seen, cloud) for name in names}
         for seed in seeds:
             place = [seed, round(pose.azimuth_deg * 1000), round((pose.depression_deg or 0) * 1000)]
             rng = np.random.default_rng(place)
@@ -154,13 +154,20 @@ class PriorTracer:
             yield PoseProducts(hits, cloud, seen, target, chips, outside, seed)
 
     def _prior(
-        self, polarisation: str, pose: Pose, hits: Hits, image: np.ndarray, seen: Visibility, cloud: SarPointCloud
+        self,
+        polarisation: str,
+        pose: Pose,
+        look: Look,
+        hits: Hits,
+        image: np.ndarray,
+        seen: Visibility,
+        cloud: SarPointCloud,
     ) -> GeometryPrior:
         features, rows = encode_cloud(cloud, polarisation, self.options.cloud)
         return GeometryPrior(
             features,
             np.ascontiguousarray(cloud.position[rows]),
-            prior_maps(hits, image, seen, self.radar, polarisation),
+            prior_maps(hits, image, seen, look, self.radar, polarisation),
             pose,
             self.radar.params(polarisation),
             self._provenance,
