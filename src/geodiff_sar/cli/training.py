@@ -40,6 +40,9 @@ def train(
             help="train chips without features on the learned null embedding, as data.allow_missing_geometry = true",
         ),
     ] = False,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="compile the transformer's blocks, as train.compile = true")
+    ] = False,
 ) -> None:
     """Train an adapter: LoRA on the transformer and the conditioning modules. Goes on where it stopped."""
     from geodiff_sar.core.config import load_options
@@ -47,4 +50,5 @@ def train(
     from geodiff_sar.workflows.train import train as run
 
     flags = ["data.allow_missing_geometry=true"] if allow_missing_geometry else []
+    flags += ["train.compile=true"] if compile_ else []
     typer.echo(run(load_options(TrainConfig, config, [*(overrides or []), *flags])))

@@ -21,6 +21,10 @@ class LoopOptions(Options):
     precision: Literal["no", "bf16", "fp16"] = Field(default="no", description="mixed precision, by accelerate")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="where to train")
     gradient_checkpointing: bool = Field(default=False, description="recompute activations in the backward pass")
+    compile: bool = Field(
+        default=False,
+        description="compile the transformer's blocks (torch.compile); a minute or two once, then faster steps",
+    )
     checkpoint_every_steps: int | None = Field(default=None, ge=1, description="checkpoint every n steps")
     checkpoint_every_epochs: int | None = Field(default=None, ge=1, description="checkpoint every n epochs")
     keep_last: int = Field(default=3, ge=0, description="checkpoints to keep; 0: all")

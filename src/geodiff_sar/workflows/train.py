@@ -21,6 +21,7 @@ from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.base import base_hash, load_base
 from geodiff_sar.training.adapter_task import AdapterTask, DatasetSource
+from geodiff_sar.training.compilation import compile_blocks
 from geodiff_sar.training.ema import WeightAverage
 from geodiff_sar.training.loop import Hooks, LoopResult, run_loop
 from geodiff_sar.training.loop_options import steps_per_epoch, total_steps
@@ -89,6 +90,8 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     elif config.optimizer.conditioning_lr is not None:
         warn("optimizer.conditioning_lr has no effect: with inject = [] only the LoRA is trained")
     choose_trained(config, base, conditioning, start)
+    if options.compile:
+        compile_blocks(base.transformer.transformer_blocks, "train.compile")
     shift = config.objective.shift or base.settings.shift
     task = AdapterTask(
         Backbone(base.transformer, conditioning, _base_dtype(options.precision)),

@@ -70,7 +70,7 @@ class TransformerSizes(Options):
 class StageOptions(LoopOptions):
     """Length and pace of one stage: on the CPU, in float32 unless it says otherwise, without previews or validation."""
 
-    unused: ClassVar[tuple[str, ...]] = ("max_epochs", "precision", "device", "gradient_checkpointing")
+    unused: ClassVar[tuple[str, ...]] = ("max_epochs", "precision", "device", "gradient_checkpointing", "compile")
 
     warmup: int = Field(default=100, ge=0, description="steps over which the learning rate rises")
     weight_decay: float = Field(default=0.01, ge=0, description="weight decay of AdamW")
@@ -117,7 +117,6 @@ class TransformerStageOptions(StageOptions):
     lr: float = Field(default=6e-4, gt=0)
     caption_dropout: float = Field(default=0.1, ge=0, lt=1)
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
-    compile: bool = Field(default=False, description="compile the blocks; needs a C++ compiler, pays for long training")
     checkpoint_every_steps: int | None = Field(default=100, ge=1)
 
     @model_validator(mode="after")
