@@ -58,10 +58,15 @@ class Job:
         return self.train.needs.image and self.train.data.image_condition == "reference"
 
     def folder(self, out: Path, data_sha256: str) -> Path:
-        """Where all of its files go; another configuration, data set, base or version has another folder."""
-        kept = self.train.model_dump(mode="json", exclude={"output_dir": True, "output_name": True, "resume": True})
+        """Where all of its files go; another configuration, data set, base or version has another folder.
+
+        What stands at its default is left out, so that an option added later leaves the folders of today where they are.
+        """
+        kept = self.train.model_dump(
+            mode="json", exclude={"output_dir": True, "output_name": True, "resume": True}, exclude_defaults=True
+        )
         for key in ("root", "pointcloud_dir", "cache", "split"):
-            del kept["data"][key]
+            kept["data"].pop(key, None)
         key = sha256_json([kept, data_sha256, _base_hash(self.train.base), __version__])
         return out / "runs" / f"{self.row.name}-seed{self.seed}-{key[:8]}"
 
