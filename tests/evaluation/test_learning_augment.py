@@ -8,6 +8,7 @@ import pytest
 from geodiff_sar.data.pixels import AMPLITUDE, UNKNOWN_GRID, PixelRemap
 from geodiff_sar.evaluation.learning.augment import NO_AUGMENTATION, AugmentOptions, augment, may_mirror
 from geodiff_sar.evaluation.learning.heads import AzimuthHead, ClassHead, SectorHead
+from geodiff_sar.evaluation.learning.surroundings import Surroundings
 from learning_support import bar_chips
 
 MIRROR_ONLY = NO_AUGMENTATION.model_copy(update={"mirror": True})
@@ -132,3 +133,33 @@ def test_heads_follow_the_azimuth_after_augmentation():
 def test_smoothing_spreads_its_share_over_all_values():
     smooth = ClassHead([2], 4, 0.2).targets(np.array([0]), np.array([0.0]))
     assert smooth[0] == pytest.approx([0.05, 0.05, 0.85, 0.05])
+
+
+def test_surroundings_are_exchanged_and_targets_stay():
+    """The clutter of every chip has a level of its own: after the exchange the level says nothing of the chip."""
+    chips = bar_chips(60, 0, targets=("long",))
+    level = np.linspace(10.0, 30.0, 60, dtype=np.float32)
+    marked = chips.with_amplitude(np.where(chips.amplitude > 80, chips.amplitude, level[:, None, None]))
+    surroundings = Surroundings(marked, seed=0)
+    assert surroundings.usable.all()
+    index, rng = np.arange(60), np.random.default_rng(3)
+    changed = surroundings.exchanged(marked.amplitude, index, 0.5, rng)
+    corner = changed[:, 0, 0]
+    moved = corner != level
+    assert 15 < moved.sum() < 45
+    assert abs(np.corrcoef(corner[moved], level[moved])[0, 1]) < 0.5
+    assert set(corner.tolist()) <= set(level.tolist())
+    bright = marked.amplitude > 80
+    assert np.array_equal(changed[bright], marked.amplitude[bright])
+    whole = surroundings.clutter[moved]
+    assert np.all(np.ptp(np.where(whole, changed[moved], corner[moved][:, None, None]), axis=(1, 2)) == 0)
+
+
+def test_chips_without_a_target_keep_their_surroundings():
+    chips = bar_chips(8, 0)
+    rng = np.random.default_rng(0)
+    flat = chips.with_amplitude(rng.rayleigh(20.0, chips.amplitude.shape).astype(np.float32))
+    flat = replace(flat, masks=None)
+    surroundings = Surroundings(flat, seed=0)
+    assert not surroundings.usable.any()
+    assert np.array_equal(surroundings.exchanged(flat.amplitude, np.arange(8), 1.0, rng), flat.amplitude)

@@ -12,7 +12,7 @@ from geodiff_sar.core.files import atomic_write_text, make_folder, require_writa
 from geodiff_sar.data.chip_set import ChipSet, read_chip_set
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.split_file import SplitFile, parse_split
-from geodiff_sar.evaluation.azimuth_network import AzimuthOptions, train_azimuth_estimator
+from geodiff_sar.evaluation.azimuth_network import AUGMENT, AzimuthOptions, train_azimuth_estimator
 from geodiff_sar.evaluation.base import AzimuthEstimator, FeatureSpace
 from geodiff_sar.evaluation.common_remap import common_remap
 from geodiff_sar.evaluation.controls import control_rows
@@ -72,7 +72,7 @@ def evaluate(request: EvaluateRequest) -> str:
     space = make_space(options, instruments, cache, request.seed)
     estimator = None
     if with_azimuth:
-        azimuth = AzimuthOptions(fit=FitOptions(steps=request.estimator_steps))
+        azimuth = AzimuthOptions(fit=FitOptions(steps=request.estimator_steps, augment=AUGMENT))
         estimator = train_azimuth_estimator(instruments, azimuth, cache, request.seed)
     rows = make_rows(sets, parts, request.seed)
     judge = Judge(sets.real.take(parts.reference, "reference"), space, estimator, names, cache, request.seed)

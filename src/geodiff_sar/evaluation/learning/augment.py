@@ -19,6 +19,12 @@ class AugmentOptions(Options):
     speckle: float = Field(default=0.5, ge=0, le=1, description="share of chips that get speckle")
     looks: float = Field(default=10.0, gt=0, description="looks of that speckle (gamma on intensity)")
     gain_db: float = Field(default=1.0, ge=0, le=20, description="largest gain up or down, dB")
+    surroundings: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of chips shown before the clutter of another chip; see surroundings.py",
+    )
     mirror: bool = Field(default=True, description="half of the chips mirrored in cross-range, where that is allowed")
 
 

@@ -21,6 +21,7 @@ from geodiff_sar.data.chip_set import ChipSet
 from geodiff_sar.evaluation.learning.augment import AugmentOptions, augment, may_mirror
 from geodiff_sar.evaluation.learning.heads import Head
 from geodiff_sar.evaluation.learning.network import ChipNetwork
+from geodiff_sar.evaluation.learning.surroundings import Surroundings
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -69,6 +70,8 @@ def fit(
     optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, weight_decay=options.weight_decay)
     first = _resume(checkpoint, network, optimizer)
     mirror = may_mirror(chips)
+    share = options.augment.surroundings
+    surroundings = Surroundings(chips, seed) if share > 0 else None
     network.train()
     saved = time.monotonic()
     with StopSignal() as stop, progress_bar() as bar, torch.random.fork_rng(devices=[]):
@@ -76,9 +79,10 @@ def fit(
         for step in range(first, options.steps):
             index = batch_of(len(chips), options.batch_size, seed, step)
             rng = np.random.default_rng([seed, step])
-            pixels, azimuth = augment(
-                chips.amplitude[index], chips.azimuth_deg[index], options.augment, chips.remap, mirror, rng
-            )
+            pixels = chips.amplitude[index]
+            if surroundings is not None:
+                pixels = surroundings.exchanged(pixels, index, share, rng)
+            pixels, azimuth = augment(pixels, chips.azimuth_deg[index], options.augment, chips.remap, mirror, rng)
             torch.manual_seed(int(rng.integers(2**62)))  # of dropout within the backbone
             logits = network(torch.from_numpy(pixels).to(device))
             loss = _loss(logits, {name: head.targets(index, azimuth) for name, head in heads.items()})

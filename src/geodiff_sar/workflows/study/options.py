@@ -69,6 +69,9 @@ class StudyMeasure(Options):
 
     encoder_steps: int = Field(default=400, ge=1, description="training steps of the encoder")
     estimator_steps: int = Field(default=800, ge=1, description="training steps of the azimuth estimator")
+    estimator_members: int = Field(
+        default=1, ge=1, le=16, description="networks that read the azimuth together; three are less fooled than one"
+    )
     common_remap: CommonRemap | None = Field(default=None, description="bring real and generated chips to this remap")
     block_deg: float = Field(default=10.0, gt=0, le=360, description="azimuth within which views count as one draw")
     seed: int = Field(default=0, ge=0, description="of instruments and bootstrap")
