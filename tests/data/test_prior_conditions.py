@@ -11,7 +11,7 @@ from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.types import GeometryPrior, Pose, RadarParams
 from geodiff_sar.data.buckets import fit_to_bucket
 from geodiff_sar.data.prior_facts import PriorFacts, prior_facts
-from geodiff_sar.data.prior_maps import fit_maps, map_names
+from geodiff_sar.data.prior_maps import fit_maps, map_names, target_area
 from geodiff_sar.data.prior_store import PriorStore
 from geodiff_sar.data.readers import read_samples
 from support import MAP_NAMES, random_prior, write_chips_root, write_map_priors
@@ -104,3 +104,28 @@ def test_nothing_is_loaded_that_is_not_needed(tmp_path):
     assert maps.map_rms()[1] == 1
     assert not loaded(Needs(clouds=False)).clouds
     assert torch.isfinite(clouds.statistics()[0]).all()
+
+
+def test_where_target_and_shadow_are():
+    maps = np.zeros((3, 20, 20), np.float16)
+    maps[0, 5, 6], maps[2, 10:12, 14] = 1.0, 1.0
+    area = target_area(maps, ("illumination", "height", "shadow"))
+    assert set(np.unique(area)) == {0.0, 1.0}
+    assert area[5, 8] == area[13, 14] == area[10, 14] == 1
+    assert area[5, 9] == area[0, 0] == 0
+    assert area.sum() == 13 + 18
+    with pytest.raises(DataError, match="no map shadow"):
+        target_area(maps, ("illumination", "height", "centres"))
+
+
+def test_targets_are_known_without_an_adapter_that_takes_maps(tmp_path):
+    write_chips_root(tmp_path, count=3)
+    write_map_priors(tmp_path)
+    nothing = Needs(clouds=False, maps=False, image=False, pose=False)
+    store = PriorStore(read_samples(tmp_path), 64, nothing, allow_missing=False, with_targets=True)
+    store.require()
+    for sample in store.samples:
+        store.load(sample, (24, 40) if sample.id == "3" else (32, 32), (32, 32))
+    store.require_maps()
+    assert (store.clouds, store.maps, store.map_names) == ({}, {}, ())
+    assert {name: area.shape for name, area in store.targets.items()} == dict.fromkeys("123", (32, 32))

@@ -81,3 +81,19 @@ def test_training_and_sampling_use_one_shift():
     assert trained.max() == sampled.max() == 1.0
     # sampling runs through the shifted levels once more shifted, as SD3 does: same range
     assert trained.min().item() == pytest.approx(2.5e-3, rel=0.01)
+
+
+def test_targets_weigh_more_and_the_mean_weight_is_one():
+    """An error of 1 on the target's quarter and 0 elsewhere: w / (1 + (w - 1) / 4) of a quarter."""
+    zero, target = torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4)
+    target[:, :, :2, :2] = 1.0
+
+    def loss(weight: float, error: torch.Tensor) -> torch.Tensor:
+        options = ObjectiveOptions(target_weight=weight)
+        return flow_loss(lambda x, t: error.expand(x.shape), zero, zero, torch.tensor([0.5, 0.9]), options, 1.0, target)[0]
+
+    on_target = target[:1]
+    for weight in (1.0, 5.0, 20.0):
+        expected = torch.full((2,), 0.25 * weight / (1 + (weight - 1) / 4))
+        torch.testing.assert_close(loss(weight, on_target), expected)
+        torch.testing.assert_close(loss(weight, torch.ones(1)), torch.ones(2))

@@ -242,6 +242,28 @@ def test_pose_alone_needs_no_features(tiny_base, tmp_path, capsys):
     assert np.array_equal(grey(plain), grey(same))
 
 
+def test_targets_can_weigh_more_without_an_injection(root, tiny_base, tmp_path):
+    """The maps say where the target is, though the adapter never sees them."""
+
+    def first_loss(name: str, weight: float) -> float:
+        more = {"objective": {"target_weight": weight}}
+        config = config_of(data, tiny_base, tmp_path / name, [], more, max_steps=1)
+        return run_training(config)[1].losses[0]
+
+    data = copied(root, tmp_path)
+    for file in (data / "3d_features").glob("*.safetensors"):
+        prior = load_features(file)
+        assert prior.maps is not None
+        maps = np.zeros_like(prior.maps)
+        maps[1, 8:20, 8:20] = 1.0
+        save_features(file, replace(prior, maps=maps))
+    assert first_loss("plain", 1.0) != pytest.approx(first_loss("weighted", 30.0), rel=1e-4)
+    save_features(file, replace(load_features(file), maps=None))
+    with pytest.raises(DataError, match="objective.target_weight") as error:
+        first_loss("without", 30.0)
+    assert file.name in str(error.value)
+
+
 def test_text_alone_says_what_has_no_effect(adapters, root, tiny_base, tmp_path, capsys):
     (path,) = make(adapters([]), tiny_base, tmp_path / "a", pointcloud_path=str(root / "3d_features/1.safetensors"))
     assert "--pointcloud_path (--pc) has no effect" in capsys.readouterr().err

@@ -16,7 +16,8 @@ class MapEncoder(nn.Module):
     One convolution per factor of two in the stride (4 x 4 pixels, stride 2: a token's field lies symmetrically about its
     patch), one for what remains. ControlNet's idea (Zhang, Rao and Agrawala 2023) with maps that lie on the chip's own grid;
     since the projection is zero at first, an untrained adapter equals the base. Absent maps are a learned vector, zero at
-    first too. Each map is divided by its root mean square in the training set: targets are small, and the maps are zero elsewhere.
+    first too. Each map is divided by its root mean square in the training set: targets are small, and
+    the maps are zero elsewhere.
 
     Args:
         maps: number of maps.

@@ -38,6 +38,7 @@ class Batch:
         mean: scaled latent mean.
         std: scaled latent standard deviation; zero for latents read from the published cache.
         condition: text, geometry, reference and pose.
+        target: share of each latent's pixels that show target or shadow; None unless the data set was asked for it.
     """
 
     ids: list[str]
@@ -45,6 +46,7 @@ class Batch:
     mean: Float[Tensor, "batch channel height width"]
     std: Float[Tensor, "batch channel height width"]
     condition: Condition
+    target: Float[Tensor, "batch 1 height width"] | None = None
 
 
 class ChipDataset:
@@ -61,6 +63,7 @@ class ChipDataset:
         reference_pool: chips that may serve as references; None: ``samples``. Validation takes the training part, so
             that it never looks at held-out chips.
         needs: which conditions the adapter takes; None: all but maps.
+        with_targets: tell where on each chip target and shadow are, by the maps of its prior.
 
     Attributes:
         priors: the chips' geometry, after ``check``.
@@ -78,13 +81,16 @@ class ChipDataset:
         cache_folder: Path | None,
         reference_pool: list[Sample] | None = None,
         needs: Needs | None = None,
+        with_targets: bool = False,
     ):
         self.samples, self.options, self.remap, self.resolution = samples, options, remap, resolution
         self.chips, self.texts, self.cache = chips, texts, TensorCache(cache_folder)
         self.pool = samples if reference_pool is None else reference_pool
         self.references: list[Sample | None] = []
         self.needs = Needs() if needs is None else needs
-        self.priors = PriorStore(samples, options.pointcloud_dim, self.needs, options.allow_missing_geometry)
+        self.priors = PriorStore(
+            samples, options.pointcloud_dim, self.needs, options.allow_missing_geometry, with_targets
+        )
         self._buckets: dict[str, tuple[int, int]] = {}
         self._scales: set[float] = set()
         self.latents = LatentStore(chips, options.cache, remap, self.cache)
@@ -218,7 +224,16 @@ class ChipDataset:
             torch.stack([mean for mean, _ in latents]),
             torch.stack([std for _, std in latents]),
             join_conditions(conditions),
+            self._targets(chosen, latents[0][0].shape[-2:]),
         )
+
+    def _targets(self, chosen: list[Sample], shape: tuple[int, ...]) -> Tensor | None:
+        if not self.priors.with_targets:
+            return None
+        width, height = self._buckets[chosen[0].id]
+        nothing = np.zeros((height, width), dtype=np.float16)
+        areas = np.stack([self.priors.targets.get(sample.id, nothing) for sample in chosen]).astype(np.float32)
+        return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(areas)[:, None], tuple(shape))
 
     def _require_unturned(self) -> None:
         """The published cache files hold latents of pictures as they lie in their files."""

@@ -14,7 +14,7 @@ from geodiff_sar.core.errors import DataError, FileError
 from geodiff_sar.core.types import GeometryPrior
 from geodiff_sar.data.features import load_features
 from geodiff_sar.data.prior_facts import PriorFacts, prior_facts
-from geodiff_sar.data.prior_maps import fit_maps, map_names
+from geodiff_sar.data.prior_maps import fit_maps, map_names, target_area
 from geodiff_sar.data.sample import Sample
 
 Maps = Float16[np.ndarray, "map height width"]
@@ -28,21 +28,28 @@ class PriorStore:
         width: width D of the point features.
         needs: what the adapter takes; nothing else is kept.
         allow_missing: chips without prior, or without maps, are trained on the null embedding.
+        with_targets: keep where target and shadow are, by the maps, whether or not the adapter takes these.
 
     Attributes:
         clouds: priors without their maps, by sample.
         maps: maps as fitted to the chip's picture size, by sample.
         map_names: what the maps hold; empty where none are needed.
+        targets: 1 where the maps say target or shadow, 0 elsewhere, by sample, if they are wanted.
         missing: samples without a prior that is needed.
         without_maps: samples whose prior lacks the maps that are needed.
     """
 
-    def __init__(self, samples: list[Sample], width: int, needs: Needs, allow_missing: bool):
+    def __init__(
+        self, samples: list[Sample], width: int, needs: Needs, allow_missing: bool, with_targets: bool = False
+    ):
         self.samples, self.width, self.needs, self.allow_missing = samples, width, needs, allow_missing
+        self.with_targets = with_targets
+        self.targets: dict[str, Float16[np.ndarray, "height width"]] = {}
         self.clouds: dict[str, GeometryPrior] = {}
         self.maps: dict[str, Maps] = {}
         self.map_names: tuple[str, ...] = ()
-        self.missing = [sample.id for sample in samples if needs.geometry and sample.prior_path is None]
+        wanted = needs.geometry or with_targets
+        self.missing = [sample.id for sample in samples if wanted and sample.prior_path is None]
         self.without_maps: list[str] = []
         self._read: dict[tuple[Path, tuple[int, int], tuple[int, int]], tuple[GeometryPrior, Maps | None]] = {}
 
@@ -71,35 +78,42 @@ class PriorStore:
         Raises:
             FileError, DataError: as load_features; maps of another shape than the chip, or others than the first prior's.
         """
-        if not self.needs.geometry or sample.prior_path is None:
+        if not (self.needs.geometry or self.with_targets) or sample.prior_path is None:
             return
         key = (sample.prior_path, shape, size)
         if key not in self._read:
-            prior = load_features(sample.prior_path, self.width, maps=self.needs.maps)
+            prior = load_features(sample.prior_path, self.width, maps=self.needs.maps or self.with_targets)
             fitted = None
             if prior.maps is not None:
                 self._check_maps(prior, sample, shape)
                 fitted = fit_maps(prior.maps, *size)
             self._read[key] = replace(prior, maps=None), fitted
         prior, fitted = self._read[key]
-        self.clouds[sample.id] = prior
+        if self.needs.geometry:
+            self.clouds[sample.id] = prior
         if fitted is not None:
-            self.maps[sample.id] = fitted
-        elif self.needs.maps:
+            if self.with_targets:
+                self.targets[sample.id] = target_area(fitted, self.map_names)
+            if self.needs.maps:
+                self.maps[sample.id] = fitted
+        elif self.needs.maps or self.with_targets:
             self.without_maps.append(sample.id)
 
     def require_maps(self) -> None:
         """Raises DataError where maps are missing and may not; after every sample is loaded."""
         self._read.clear()
+        if not self.needs.maps:
+            self.map_names = ()
         if not self.without_maps:
             return
-        if not self.allow_missing or not self.maps:
+        if not self.allow_missing or not (self.maps or self.targets):
             files = [str(s.prior_path) for s in self.samples if s.id in set(self.without_maps)]
+            asked = ("inject", '"map"') if self.needs.maps else ("objective.target_weight", "not 1")
             raise DataError(
-                "inject",
-                f'"map", but {len(files)} priors hold no maps: {_some(files)}',
+                asked[0],
+                f"{asked[1]}, but {len(files)} priors hold no maps: {_some(files)}",
                 "every prior holds 'maps' (.safetensors files of `geodiff-sar prior` and `simulate` do)",
-                'make the priors again with `geodiff-sar prior`, or take "map" out of inject',
+                'make the priors again with `geodiff-sar prior`, or set inject without "map" and objective.target_weight = 1',
             )
         warn(f"no maps, the learned null is used for: {', '.join(self.without_maps)}")
 

@@ -78,20 +78,20 @@ class AdapterTask(Task[Batch]):
         stack, condition = self.backbone.conditioning, batch.condition
         if stack is not None:
             condition = stack.drop(condition, torch.tensor([caption == "" for caption in batch.captions]))
-        losses, values = self.losses(condition, latents, noise, u)
+        losses, values = self.losses(condition, latents, noise, u, batch.target)
         return losses.mean(), {**values, **({} if stack is None else stack.summary())}
 
     def losses(
-        self, condition: Condition, latents: Tensor, noise: Tensor, u: Tensor
+        self, condition: Condition, latents: Tensor, noise: Tensor, u: Tensor, target: Tensor | None
     ) -> tuple[Tensor, dict[str, float]]:
-        """Loss of each chip for given latents, noise and places on the schedule."""
+        """Loss of each chip for given latents, noise and places on the schedule; ``target`` as in flow_loss."""
         condition = condition.to(self.device)
         conditioned = self.backbone.condition(condition)
 
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
             return self.backbone(noisy, timestep, condition.context, conditioned)
 
-        return flow_loss(predict, latents.to(self.device), noise.to(self.device), u, self.objective, self.shift)
+        return flow_loss(predict, latents.to(self.device), noise.to(self.device), u, self.objective, self.shift, target)
 
     def after_step(self) -> None:
         if self.max_norm is not None:
@@ -111,6 +111,6 @@ class AdapterTask(Task[Batch]):
             noise = torch.randn(batch.mean.shape, generator=generator)
             for place in VALIDATION_PLACES:
                 u = torch.full((len(indices),), place)
-                losses, _ = self.losses(batch.condition, batch.mean, noise, u)
+                losses, _ = self.losses(batch.condition, batch.mean, noise, u, batch.target)
                 total, count = total + float(losses.sum()), count + len(indices)
         return {"validation/loss": total / count}

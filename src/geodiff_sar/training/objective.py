@@ -31,6 +31,12 @@ class ObjectiveOptions(Options):
     )
     loss: Literal["l2", "huber", "smooth_l1"] = Field(default="l2", description="form of the loss")
     huber_c: float = Field(default=0.1, gt=0, description="where huber and smooth_l1 turn from squares to magnitudes")
+    target_weight: float = Field(
+        default=1.0,
+        gt=0,
+        le=1000,
+        description="weight of the loss where the prior's maps say target or shadow, against 1 elsewhere; targets are small",
+    )
     shift: float | None = Field(
         default=None, gt=0, description="timestep shift; None: the base's. Stored in the adapter and used in sampling"
     )
@@ -61,6 +67,7 @@ def flow_loss(
     u: Float[Tensor, " batch"],
     options: ObjectiveOptions,
     shift: float,
+    target: Float[Tensor, "batch 1 height width"] | None = None,
 ) -> tuple[Float[Tensor, " batch"], dict[str, float]]:
     """Loss of each chip.
 
@@ -74,6 +81,8 @@ def flow_loss(
         u: places on the schedule, see sample_u.
         options: see ObjectiveOptions.
         shift: timestep shift k.
+        target: share of each latent's pixels that show target or shadow, for ``target_weight``; its weights are scaled to a
+            mean of 1 over each chip. None: all weigh the same.
     """
     sigma = sigma_of(u, shift).to(latents.device)
     level = sigma[:, None, None, None]
@@ -81,7 +90,11 @@ def flow_loss(
     velocity = predict(noisy, sigma * TRAIN_TIMESTEPS).float()
     error = noisy - level * velocity - latents if options.prediction_space == "x0" else velocity - (noise - latents)
     weight = compute_loss_weighting_for_sd3(options.weighting, sigma)
-    loss = (_penalty(error, options) * weight[:, None, None, None]).mean(dim=(1, 2, 3))
+    penalty = _penalty(error, options) * weight[:, None, None, None]
+    if target is not None:
+        places = 1 + (options.target_weight - 1) * target.to(penalty.device)
+        penalty = penalty * (places / places.mean(dim=(1, 2, 3), keepdim=True))
+    loss = penalty.mean(dim=(1, 2, 3))
     return loss, {"sigma/mean": float(sigma.mean())}
 
 

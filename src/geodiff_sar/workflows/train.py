@@ -74,12 +74,15 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     resolution = config.data.buckets.resolution or base.settings.resolution
     cache = Path(config.data.cache.folder) if config.data.cache.folder else folder / "cache"
     require_writable(cache)
-    dataset = ChipDataset(training, config.data, remap, resolution, base.vae, base.text, cache, None, config.needs)
+    weighted = config.objective.target_weight != 1
+    dataset = ChipDataset(
+        training, config.data, remap, resolution, base.vae, base.text, cache, None, config.needs, weighted
+    )
     dataset.check()
     held_out = None
     if validation:
         held_out = ChipDataset(
-            validation, config.data, remap, resolution, base.vae, base.text, cache, training, config.needs
+            validation, config.data, remap, resolution, base.vae, base.text, cache, training, config.needs, weighted
         )
         held_out.check()
         check_held_out(dataset, held_out)
