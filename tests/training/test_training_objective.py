@@ -90,7 +90,9 @@ def test_targets_weigh_more_and_the_mean_weight_is_one():
 
     def loss(weight: float, error: torch.Tensor) -> torch.Tensor:
         options = ObjectiveOptions(target_weight=weight)
-        return flow_loss(lambda x, t: error.expand(x.shape), zero, zero, torch.tensor([0.5, 0.9]), options, 1.0, target)[0]
+        return flow_loss(
+            lambda x, t: error.expand(x.shape), zero, zero, torch.tensor([0.5, 0.9]), options, 1.0, target
+        )[0]
 
     on_target = target[:1]
     for weight in (1.0, 5.0, 20.0):

@@ -259,7 +259,7 @@ def test_targets_can_weigh_more_without_an_injection(root, tiny_base, tmp_path):
         save_features(file, replace(prior, maps=maps))
     assert first_loss("plain", 1.0) != pytest.approx(first_loss("weighted", 30.0), rel=1e-4)
     save_features(file, replace(load_features(file), maps=None))
-    with pytest.raises(DataError, match="objective.target_weight") as error:
+    with pytest.raises(DataError, match=r"objective\.target_weight") as error:
         first_loss("without", 30.0)
     assert file.name in str(error.value)
 

@@ -13,6 +13,8 @@ from geodiff_sar.core.config import load_options
 from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.data.image import load_chip
 from geodiff_sar.data.split_file import read_split
+from geodiff_sar.model.adapter import read_record
+from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.workflows.study import making
 from geodiff_sar.workflows.study.jobs import all_jobs
 from geodiff_sar.workflows.study.locks import claimed
@@ -226,6 +228,37 @@ def test_simulated_chips_and_views(tmp_path, tiny_base):
     assert read_split(tmp_path / "split.json", [*material.training, *material.held_out]) == material.split
 
 
+def test_adapters_go_on_from_a_first_training_on_simulated_chips(data, tiny_base, tmp_path, capsys):
+    traced = {**SMALL, "azimuths": "0:360:45", "radar_set": ["rows=64", "columns=64"]}
+    rows = [
+        {"name": "plain", "title": "from simulated chips"},
+        {"name": "alone", "title": "from nothing", "seeds": [2], "first": False},
+    ]
+    first = {"simulate": traced, "adapter": {"train": {"max_steps": 3}}, "seed": 5}
+    config = tiny_study(data, tiny_base, rows=rows, first=first)
+    request = StudyRequest(config=config, out=tmp_path, only="train")
+    study(request)
+    (folder,) = (tmp_path / "first").iterdir()
+    manifest = json.loads((folder / "adapter" / "manifest.json").read_text())
+    assert (manifest["steps"], manifest["seed"], manifest["data"]["training"]["chips"]) == (3, 5, 8)
+    assert not (folder / "adapter" / "checkpoints").exists()
+    started = {
+        run.name.rsplit("-", 1)[0]: read_record(resolve_adapter(str(run / "adapter"))).started_from
+        for run in (tmp_path / "runs").iterdir()
+    }
+    sha256 = resolve_adapter(str(folder / "adapter")).sha256
+    assert started == {"plain-seed1": sha256, "plain-seed2": sha256, "alone-seed2": None}
+    before = times(tmp_path)
+    study(request)
+    assert times(tmp_path) == before
+    names = {job.folder(tmp_path, "0").name for job in all_jobs(config, tmp_path)}
+    longer = tiny_study(data, tiny_base, rows=rows, first={**first, "adapter": {"train": {"max_steps": 4}}})
+    others = {job.folder(tmp_path, "0").name for job in all_jobs(longer, tmp_path)}
+    assert {name.rsplit("-", 1)[0] for name in names & others} == {"alone-seed2"}
+    with pytest.raises(OptionError, match=r"first\.adapter.*sets train\.seed"):
+        all_jobs(tiny_study(data, tiny_base, first={**first, "adapter": {"train": {"seed": 4}}}), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -249,6 +282,7 @@ def test_configurations_that_do_not_fit(changes, message):
     [
         ({"data": {"root": "elsewhere"}}, "sets data.root"),
         ({"train": {"seed": 3}}, "sets train.seed"),
+        ({"start_from": "elsewhere"}, "sets start_from"),
         ({"fusion": {"method": "ad"}}, "fusion"),
         ({"trian": {}}, "adapter settings of the row 'other'"),
     ],

@@ -16,11 +16,11 @@ from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
 
 OWNED = (
     "output_dir", "output_name", "resume", "train.seed", "data.root", "data.layout", "data.pointcloud_dir",
-    "data.classes", "data.split", "data.cache", "preview", "train.device",
+    "data.classes", "data.split", "data.cache", "preview", "train.device", "start_from",
 )  # fmt: skip
 """Settings that the study itself decides."""
 
-SPLIT_FILE, DATA_FOLDER, CACHE_FOLDER = "split.json", "data", "cache"
+SPLIT_FILE, DATA_FOLDER, FIRST_DATA_FOLDER, CACHE_FOLDER = "split.json", "data", "first_data", "cache"
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Job:
         row: its line of the tables.
         seed: of training and of the noise that chips are made from.
         train: the whole configuration of its training; folder and data included.
+        first: that of the training on simulated chips from whose outcome it goes on; None: it starts from nothing.
     """
 
     row: StudyRow
     seed: int
     train: TrainConfig
+    first: TrainConfig | None = None
 
     @property
     def title(self) -> str:
@@ -62,13 +64,17 @@ class Job:
 
         What stands at its default is left out, so that an option added later leaves the folders of today where they are.
         """
-        kept = self.train.model_dump(
-            mode="json", exclude={"output_dir": True, "output_name": True, "resume": True}, exclude_defaults=True
-        )
-        for key in ("root", "pointcloud_dir", "cache", "split"):
-            kept["data"].pop(key, None)
-        key = sha256_json([kept, data_sha256, _base_hash(self.train.base), __version__])
+        kept = [_kept(config) for config in (self.train, self.first) if config is not None]
+        key = sha256_json([*kept, data_sha256, _base_hash(self.train.base), __version__])
         return out / "runs" / f"{self.row.name}-seed{self.seed}-{key[:8]}"
+
+    def first_folder(self, out: Path, data_sha256: str) -> Path | None:
+        """Where its first training goes, that of other rows and seeds with the same settings too; None: it has none."""
+        if self.first is None:
+            return None
+        return (
+            out / "first" / sha256_json([_kept(self.first), data_sha256, _base_hash(self.first.base), __version__])[:8]
+        )
 
 
 def all_jobs(config: StudyConfig, out: Path) -> list[Job]:
@@ -78,13 +84,20 @@ def all_jobs(config: StudyConfig, out: Path) -> list[Job]:
         OptionError: settings of a row that cannot be used, or that the study decides itself.
     """
     _refuse_owned(config.adapter, "[adapter]")
+    if config.first is not None:
+        _refuse_owned(config.first.adapter, "[first.adapter]")
     jobs = []
     for row in config.rows:
         source = f"adapter settings of the row '{row.name}'"
         _refuse_owned(row.adapter, source)
         for seed in config.seeds_of(row):
-            settings = merged(merged(config.adapter, row.adapter), _own_settings(config, out, seed))
-            jobs.append(Job(row, seed, with_resolved_fusion(parse_options(TrainConfig, settings, source))))
+            shared = merged(config.adapter, row.adapter)
+            train = _config(merged(shared, _own_settings(config, out, seed)), source)
+            first = None
+            if config.first is not None and row.first:
+                settings = merged(merged(shared, config.first.adapter), _first_settings(config.first.seed, out))
+                first = _config(settings, f"{source} with [first.adapter]")
+            jobs.append(Job(row, seed, train, first))
     return jobs
 
 
@@ -108,6 +121,25 @@ def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
         old = result.get(key)
         result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def _config(settings: dict[str, Any], source: str) -> TrainConfig:
+    return with_resolved_fusion(parse_options(TrainConfig, settings, source))
+
+
+def _kept(config: TrainConfig) -> dict[str, Any]:
+    """What of a training's configuration makes it another training."""
+    kept = config.model_dump(
+        mode="json", exclude={"output_dir": True, "output_name": True, "resume": True}, exclude_defaults=True
+    )
+    for key in ("root", "pointcloud_dir", "cache", "split"):
+        kept["data"].pop(key, None)
+    return kept
+
+
+def _first_settings(seed: int, out: Path) -> dict[str, Any]:
+    folder = {"root": str(out / FIRST_DATA_FOLDER), "cache": {"folder": str(out / CACHE_FOLDER / "latents")}}
+    return {"output_name": "adapter", "data": folder, "train": {"seed": seed}}
 
 
 def _own_settings(config: StudyConfig, out: Path, seed: int) -> dict[str, Any]:

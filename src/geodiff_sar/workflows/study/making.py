@@ -13,9 +13,11 @@ from geodiff_sar.core.files import atomic_directory, read_json, sha256_bytes, sh
 from geodiff_sar.workflows.generate import generate_chips
 from geodiff_sar.workflows.generation.options import GenerateRequest
 from geodiff_sar.workflows.study.jobs import Job
+from geodiff_sar.workflows.study.locks import claimed
 from geodiff_sar.workflows.study.material import Material, View
 from geodiff_sar.workflows.study.options import StudyGenerate
 from geodiff_sar.workflows.train import run_training
+from geodiff_sar.workflows.train_config import TrainConfig
 
 CHUNK = 64
 """Views of one folder of chips: what an interruption loses at most."""
@@ -38,15 +40,25 @@ class Made:
     copy: int
 
 
-def train_adapter(job: Job, folder: Path) -> Path:
-    """The folder of the job's adapter, trained now, gone on with, or there already.
+def train_adapter(job: Job, folder: Path, first: Path | None) -> Path:
+    """The folder of the job's adapter, trained now, gone on with, or there already; ``first`` is the folder of its first
+    training, if it has one, which is made before.
 
     ``trained.json`` gets the number of steps and the seconds per step (of the session that finished it). Checkpoints go
     once the adapter is written.
     """
+    start = None
+    if first is not None and job.first is not None and not (folder / TRAINED).is_file():
+        with claimed(first.parent.parent, f"first-{first.name}", wait=True):
+            say(f"{job.title}: first training, on simulated chips ({first})")
+            start = str(_trained(job.first, first))
+    return _trained(job.train.model_copy(update={"start_from": start}), folder)
+
+
+def _trained(config: TrainConfig, folder: Path) -> Path:
     adapter = folder / "adapter"
     if not (folder / TRAINED).is_file():
-        _, result = run_training(job.train.model_copy(update={"output_dir": str(folder)}))
+        _, result = run_training(config.model_copy(update={"output_dir": str(folder)}))
         per_step = result.seconds / len(result.losses) if result.losses else None
         write_json(folder / TRAINED, {"steps": result.steps, "seconds_per_step": per_step})
     if (adapter / "checkpoints").is_dir():

@@ -17,7 +17,7 @@ from geodiff_sar.data.split_file import SplitFile, periodic_sectors, read_split,
 from geodiff_sar.sampling.recipe import write_chip
 from geodiff_sar.workflows.run_folder import data_fingerprint
 from geodiff_sar.workflows.simulate import SimulateRequest, simulate
-from geodiff_sar.workflows.study.jobs import DATA_FOLDER, SPLIT_FILE, Job
+from geodiff_sar.workflows.study.jobs import DATA_FOLDER, FIRST_DATA_FOLDER, SPLIT_FILE, Job
 from geodiff_sar.workflows.study.options import StudyConfig
 
 Part = Literal["held out", "trained"]
@@ -53,7 +53,7 @@ class Material:
         training, held_out: the two parts of the chips; those of a guard are in neither.
         split: the sealed split.
         views: what every adapter generates, the held-out ones first.
-        sha256: of both parts with their priors.
+        sha256: of both parts with their priors, and of the chips of the first training.
     """
 
     out: Path
@@ -120,7 +120,11 @@ def prepare(config: StudyConfig, out: Path, workers: int | None = None) -> Mater
     _require_both(training, held_out)
     views = [View(sample, "held out") for sample in held_out]
     views += [View(sample, "trained") for sample in every_nth(training, config.generate.trained_every)]
-    sha256 = sha256_json(data_fingerprint(training, held_out))
+    prints = data_fingerprint(training, held_out)
+    if config.first is not None:
+        simulate(SimulateRequest(config.first.simulate, out / FIRST_DATA_FOLDER, workers))
+        prints["first"] = data_fingerprint(read_samples(out / FIRST_DATA_FOLDER), [])["training"]
+    sha256 = sha256_json(prints)
     return Material(out, data.simulate is not None, training, held_out, split, views, sha256)
 
 

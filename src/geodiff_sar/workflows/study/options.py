@@ -37,6 +37,18 @@ class StudyData(Options):
         return self
 
 
+class StudyFirst(Options):
+    """A first training on simulated chips: adapters learn there what a prior looks like as a chip, and go on from there."""
+
+    simulate: TraceConfig = Field(
+        description="what is traced, as `geodiff-sar simulate` reads it; all of it is trained on"
+    )
+    adapter: dict[str, Any] = Field(
+        default={}, description="settings that differ from [adapter] and the row's, such as train.max_steps"
+    )
+    seed: NonNegativeInt = Field(default=1, description="of this training; the seeds of a row share its outcome")
+
+
 class StudySplit(Options):
     """Held-out sectors [start + k every, + sectors), made once and sealed in the study's ``split.json``."""
 
@@ -96,6 +108,7 @@ class StudyRow(Options):
         default={}, description="settings of `geodiff-sar train` that differ from [adapter]"
     )
     seeds: Seeds | None = Field(default=None, description="in place of the common ones")
+    first: bool = Field(default=True, description="whether it begins with the first training, if the study has one")
 
 
 class StudyConfig(Options):
@@ -106,6 +119,7 @@ class StudyConfig(Options):
     name: PlainName = Field(description="of the study, its folder and its place in the documentation")
     title: str = Field(min_length=1, description="one line on what is studied")
     data: StudyData
+    first: StudyFirst | None = Field(default=None, description="a first training on simulated chips; None: none")
     split: StudySplit = StudySplit()
     adapter: dict[str, Any] = Field(default={}, description="settings of `geodiff-sar train` that all rows share")
     seeds: Seeds = Field(default=(1,), description="of training and noise; one adapter for each")

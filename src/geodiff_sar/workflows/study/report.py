@@ -146,6 +146,7 @@ def _facts(config: StudyConfig, material: Material, jobs: list[Job], unfinished:
         "chips_by_target": {name: [counts[0][name], counts[1][name]] for name in sorted(counts[0])},
         "views": {part: sum(view.part == part for view in material.views) for part in PARTS},
         "per_view": config.generate.per_view,
+        "first": _first_facts(config, jobs),
         "data_sha256": material.sha256,
         "config_sha256": sha256_json(config.model_dump(mode="json")),
         "base": base,
@@ -153,6 +154,14 @@ def _facts(config: StudyConfig, material: Material, jobs: list[Job], unfinished:
         "version": __version__,
         "unfinished": unfinished,
     }
+
+
+def _first_facts(config: StudyConfig, jobs: list[Job]) -> dict[str, Any] | None:
+    steps = {job.first.train.max_steps for job in jobs if job.first is not None}
+    if config.first is None or not steps:
+        return None
+    targets = [target.label or target.source for target in config.first.simulate.targets]
+    return {"steps": sorted(steps, key=str), "targets": targets, "azimuths": config.first.simulate.azimuths}
 
 
 def strips_of(

@@ -112,7 +112,7 @@ def _carry_out(
     stages: tuple[str, ...],
 ) -> None:
     if "train" in stages:
-        train_adapter(job, folder)
+        train_adapter(job, folder, job.first_folder(request.out, material.sha256))
     if "generate" in stages:
         generate_views(job, material, request.config.generate, folder)
     if "measure" in stages and instruments is not None:

@@ -208,6 +208,11 @@ def _facts(facts: dict[str, Any]) -> str:
         f"- Data sha256 `{facts['data_sha256'][:16]}`, configuration sha256 `{facts['config_sha256'][:16]}`, base "
         f"`{facts['base']}` `{facts['base_hash'][:16]}`, geodiff-sar {facts['version']}.",
     ]
+    if first := facts["first"]:
+        lines.append(
+            f"- Adapters go on from a first training of {' or '.join(map(str, first['steps']))} steps on simulated chips of "
+            f"{', '.join(first['targets'])} at azimuths {first['azimuths']}, which the seeds of a row share."
+        )
     if facts["unfinished"]:
         lines.append(f"- Not finished yet: {'; '.join(facts['unfinished'])}.")
     return "\n".join(lines)
