@@ -74,9 +74,11 @@ def latent_key(
     height: int,
     remap_record: dict[str, Any],
     turns: int = 0,
+    mirrored: bool = False,
 ) -> str:
-    """Key of a latent: picture bytes, VAE weights, number format, size, remap, and the quarter turns of the picture."""
-    turned = [turns] if turns else []
+    """Key of a latent: picture bytes, VAE weights, number format, size, remap, the quarter turns of the picture, and whether
+    it is mirrored after them."""
+    turned = [turns, "mirrored"] if mirrored else [turns] if turns else []
     return sha256_json(["latent", 1, image_sha256, model_hash, dtype, width, height, remap_record, *turned])
 
 

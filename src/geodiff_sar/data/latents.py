@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,6 +57,7 @@ class LatentStore:
                 *bucket,
                 self.remap.record(),
                 quarter_turns(sample.grid),
+                sample.mirrored,
             )
             entry = self.cache.get_or_compute(key, lambda: self._encode(sample, bucket))
         if self.options.write_reference:
@@ -64,7 +66,8 @@ class LatentStore:
         return entry["mean"], entry["std"]
 
     def _encode(self, sample: Sample, bucket: tuple[int, int]) -> dict[str, Tensor]:
-        fitted, _, _ = fit_to_bucket(load_in_frame(sample.image_path, sample.grid), *bucket)
+        chip = load_in_frame(sample.image_path, sample.grid)
+        fitted, _, _ = fit_to_bucket(np.ascontiguousarray(chip[::-1]) if sample.mirrored else chip, *bucket)
         mean, std = self.chips.encode(torch.from_numpy(self.remap.to_model(fitted))[None, None])
         if not (torch.isfinite(mean).all() and torch.isfinite(std).all()):
             raise NumericalError(

@@ -24,6 +24,11 @@ class DataOptions(Options):
     allow_missing_geometry: bool = Field(
         default=False, description="train chips without features or maps on the learned null embedding"
     )
+    mirror: bool = Field(
+        default=False,
+        description="train each chip's mirror image in cross-range too, at 360 - azimuth; for targets symmetric about their "
+        "long axis",
+    )
     image_condition: Literal["reference", "self", "none"] = Field(
         default="reference",
         description="another chip of the target; 'self' is the published scheme and leaks the target",

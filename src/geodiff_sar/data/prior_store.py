@@ -16,6 +16,7 @@ from geodiff_sar.data.features import load_features
 from geodiff_sar.data.prior_facts import PriorFacts, prior_facts
 from geodiff_sar.data.prior_maps import fit_maps, map_names, target_area
 from geodiff_sar.data.sample import Sample
+from geodiff_sar.geometry.mirror import mirrored
 
 Maps = Float16[np.ndarray, "map height width"]
 
@@ -51,7 +52,7 @@ class PriorStore:
         wanted = needs.geometry or with_targets
         self.missing = [sample.id for sample in samples if wanted and sample.prior_path is None]
         self.without_maps: list[str] = []
-        self._read: dict[tuple[Path, tuple[int, int], tuple[int, int]], tuple[GeometryPrior, Maps | None]] = {}
+        self._read: dict[tuple[Path, tuple[int, int], tuple[int, int], bool], tuple[GeometryPrior, Maps | None]] = {}
 
     def require(self) -> None:
         """Raises FileError where priors are missing and may not; reads nothing."""
@@ -80,11 +81,14 @@ class PriorStore:
         """
         if not (self.needs.geometry or self.with_targets) or sample.prior_path is None:
             return
-        key = (sample.prior_path, shape, size)
+        key = (sample.prior_path, shape, size, sample.mirrored)
         if key not in self._read:
-            prior = load_features(sample.prior_path, self.width, maps=self.needs.maps or self.with_targets)
+            wanted = self.needs.maps or self.with_targets
+            prior = load_features(sample.prior_path, self.width, maps=wanted or sample.mirrored)
+            if sample.mirrored:
+                prior = mirrored(prior)
             fitted = None
-            if prior.maps is not None:
+            if prior.maps is not None and wanted:
                 self._check_maps(prior, sample, shape)
                 fitted = fit_maps(prior.maps, *size)
             self._read[key] = replace(prior, maps=None), fitted

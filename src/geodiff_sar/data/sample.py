@@ -29,6 +29,7 @@ class Sample:
         serial: which specimen of the target, where it is known.
         sensor_azimuth_deg: direction from the target to the sensor against north, where it is known; never the aspect.
         origin: measured, simulated or generated, where it is known.
+        mirrored: the picture and the prior are shown with their rows of cross-range in the opposite order (data/mirror.py).
     """
 
     id: str
@@ -44,6 +45,7 @@ class Sample:
     serial: str | None = None
     sensor_azimuth_deg: float | None = None
     origin: Origin | None = None
+    mirrored: bool = False
 
     @property
     def training_text(self) -> str:

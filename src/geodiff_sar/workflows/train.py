@@ -14,6 +14,7 @@ from geodiff_sar.core.console import say, warn
 from geodiff_sar.core.errors import Interrupted, OptionError
 from geodiff_sar.core.files import atomic_write_text, read_json, require_writable, sha256_file, write_json
 from geodiff_sar.data.dataset import ChipDataset
+from geodiff_sar.data.mirror import with_mirror_images
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.splits import split_samples
 from geodiff_sar.model.adapter import AdapterRecord, save_adapter
@@ -63,6 +64,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     clouds = _optional_path(config.data.pointcloud_dir)
     samples = read_samples(Path(config.data.root), config.data.layout, clouds, config.data.classes)
     training, validation = split_samples(samples, config.data.split)
+    shown = with_mirror_images(training) if config.data.mirror else training
     start = None if config.start_from is None else resolve_adapter(config.start_from, "start_from")
     fingerprint = {"base_hash": base_hash(config.base), **data_fingerprint(training, validation)}
     if start is not None:
@@ -76,7 +78,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     require_writable(cache)
     weighted = config.objective.target_weight != 1
     dataset = ChipDataset(
-        training, config.data, remap, resolution, base.vae, base.text, cache, None, config.needs, weighted
+        shown, config.data, remap, resolution, base.vae, base.text, cache, None, config.needs, weighted
     )
     dataset.check()
     held_out = None
@@ -127,7 +129,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         if held_out is not None:
             held_out.encode()
         say(
-            f"training '{config.output_name}': {len(training)} chips, {steps} steps "
+            f"training '{config.output_name}': {len(training)} chips{_mirrored(config)}, {steps} steps "
             f"({steps_per_epoch(options, len(source.plan(0)), accelerator.num_processes)} per epoch), "
             f"{_injection(config)}, on {accelerator.device}"
         )
@@ -167,6 +169,10 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         _write_run_papers(folder, config, record(result.steps), fingerprint, result)
         say(f"the adapter is in {folder}")
     return folder, result
+
+
+def _mirrored(config: TrainConfig) -> str:
+    return " and their mirror images" if config.data.mirror else ""
 
 
 def _injection(config: TrainConfig) -> str:
