@@ -224,16 +224,16 @@ class ChipDataset:
             torch.stack([mean for mean, _ in latents]),
             torch.stack([std for _, std in latents]),
             join_conditions(conditions),
-            self._targets(chosen, latents[0][0].shape[-2:]),
+            self._targets(chosen, latents[0][0].shape[-2], latents[0][0].shape[-1]),
         )
 
-    def _targets(self, chosen: list[Sample], shape: tuple[int, ...]) -> Tensor | None:
+    def _targets(self, chosen: list[Sample], rows: int, columns: int) -> Tensor | None:
         if not self.priors.with_targets:
             return None
         width, height = self._buckets[chosen[0].id]
         nothing = np.zeros((height, width), dtype=np.float16)
         areas = np.stack([self.priors.targets.get(sample.id, nothing) for sample in chosen]).astype(np.float32)
-        return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(areas)[:, None], tuple(shape))
+        return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(areas)[:, None], (rows, columns))
 
     def _require_unturned(self) -> None:
         """The published cache files hold latents of pictures as they lie in their files."""

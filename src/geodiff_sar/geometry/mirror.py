@@ -42,7 +42,7 @@ def mirrored(prior: GeometryPrior) -> GeometryPrior:
             coordinates[:, 1] -= prior.provenance["pixel_m"][0]
             features = with_positions(features, coordinates)
     if maps is not None:
-        names = prior.provenance.get("maps")
+        names = prior.provenance["maps"]
         maps = maps[:, ::-1].copy()
         if "body_y" in names:
             plane = maps[names.index("body_y")]
