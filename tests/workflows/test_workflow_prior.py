@@ -52,7 +52,7 @@ def test_safetensors_hold_features_maps_and_cloud(folder):
     assert prior.coordinates is not None
     assert prior.coordinates.shape == (len(prior.features), 3)
     assert prior.maps is not None
-    assert prior.maps.shape == (7, 48, 48)
+    assert prior.maps.shape == (9, 48, 48)
     assert prior.pose is not None
     assert (prior.pose.azimuth_deg, prior.pose.depression_deg) == (90.0, 30.0)
     assert prior.radar is not None

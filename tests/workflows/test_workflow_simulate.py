@@ -46,7 +46,7 @@ def test_the_layout_is_read_back(folder):
         prior = load_features(folder / row["features"])
         assert prior.provenance["text_label"] == row["text"]
         assert prior.maps is not None
-        assert prior.maps.shape == (7, 48, 48)
+        assert prior.maps.shape == (9, 48, 48)
 
 
 def test_seeds_change_the_clutter_and_share_the_prior(folder):

@@ -82,7 +82,7 @@ class AdapterTask(Task[Batch]):
         return losses.mean(), {**values, **({} if stack is None else stack.summary())}
 
     def losses(
-        self, condition: Condition, latents: Tensor, noise: Tensor, u: Tensor, target: Tensor | None
+        self, condition: Condition, latents: Tensor, noise: Tensor, u: Tensor, target: Tensor | None = None
     ) -> tuple[Tensor, dict[str, float]]:
         """Loss of each chip for given latents, noise and places on the schedule; ``target`` as in flow_loss."""
         condition = condition.to(self.device)
