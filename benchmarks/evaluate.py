@@ -17,7 +17,7 @@ from _report import parser, report
 from geodiff_sar.data.chip_set import ChipSet, chip_hash, read_chip_set
 from geodiff_sar.data.pixels import AMPLITUDE, ChipGrid
 from geodiff_sar.data.readers import read_samples
-from geodiff_sar.evaluation.azimuth_network import AUGMENT, AzimuthOptions, train_azimuth_estimator
+from geodiff_sar.evaluation.azimuth_network import AzimuthFit, AzimuthOptions, train_azimuth_estimator
 from geodiff_sar.evaluation.controls import control_rows
 from geodiff_sar.evaluation.judge import Judge, Row
 from geodiff_sar.evaluation.learning.fit import FitOptions
@@ -41,7 +41,7 @@ def main() -> None:
     parts = deal(real)
     instruments = real.take(parts.instruments, "instruments")
     space = train_sar_encoder(instruments, SarEncoderOptions(fit=FitOptions(steps=given.steps)))
-    estimator = train_azimuth_estimator(instruments, AzimuthOptions(fit=FitOptions(steps=given.steps, augment=AUGMENT)))
+    estimator = train_azimuth_estimator(instruments, AzimuthOptions(fit=AzimuthFit(steps=given.steps)))
     assert isinstance(space, SarEncoder)
     started = time.perf_counter()
     infer(space.network, real.amplitude)

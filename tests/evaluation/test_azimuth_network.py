@@ -8,15 +8,14 @@ import pytest
 
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.evaluation.angles import circular_distance
-from geodiff_sar.evaluation.azimuth_network import AzimuthOptions, train_azimuth_estimator, windowed_mean
-from geodiff_sar.evaluation.learning.fit import FitOptions
+from geodiff_sar.evaluation.azimuth_network import AzimuthFit, AzimuthOptions, train_azimuth_estimator, windowed_mean
 from geodiff_sar.evaluation.learning.heads import AzimuthHead
 from learning_support import bar_chips
 
 
 def test_the_azimuth_of_bars_is_recovered_and_kept(tmp_path: Path):
     chips, held = bar_chips(256, 0), bar_chips(64, 1)
-    options = AzimuthOptions(bins=36, spread_deg=12.0, fit=FitOptions(steps=200, batch_size=32))
+    options = AzimuthOptions(bins=36, spread_deg=12.0, fit=AzimuthFit(steps=200, batch_size=32))
     estimator = train_azimuth_estimator(chips, options, tmp_path, seed=0)
     read = estimator.predict(held.amplitude)
     assert ((read >= 0) & (read < 360)).all()

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch._inductor import config as inductor
+from tracing_cases import command
 
 from geodiff_sar.core.config import parse_options, write_toml
 from geodiff_sar.core.errors import DataError, FileError, GeodiffError, NumericalError, OptionError
@@ -243,6 +245,26 @@ def test_the_flag_for_missing_geometry(tiny_base, tmp_path):
     assert allowed.returncode == 0, allowed.stderr
     assert "the learned null embedding is used for: 2, 3" in allowed.stderr
     assert "allow_missing_geometry = true" in (tmp_path / "out" / "run" / "config.toml").read_text()
+
+
+def test_the_flag_for_compilation_needs_a_compiler(chips_root, tiny_base, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
+    write_toml(tmp_path / "run.toml", config_for(chips_root, tiny_base, tmp_path / "out", max_steps=1))
+    assert command(monkeypatch, "train", "--config", tmp_path / "run.toml", "--compile") == 2
+    assert "train.compile" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_training_has_the_same_losses(chips_root, tiny_base, tmp_path):
+    sections = {"lora": {"rank": 2, "dropout": 0.3}}
+    plain, compiled = (
+        run_training(config_for(chips_root, tiny_base, tmp_path / str(on), sections, max_steps=6, compile=on))[1].losses
+        for on in (False, True)
+    )
+    assert len(set(plain)) == 6
+    np.testing.assert_allclose(compiled, plain, rtol=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,6 @@ class PriorStore:
     Attributes:
         clouds: priors without their maps, by sample.
         maps: maps as fitted to the chip's picture size, by sample.
-        map_names: what the maps hold; empty where none are needed.
         targets: 1 where the maps say target or shadow, 0 elsewhere, by sample, if they are wanted.
         missing: samples without a prior that is needed.
         without_maps: samples whose prior lacks the maps that are needed.
@@ -48,11 +47,16 @@ class PriorStore:
         self.targets: dict[str, Float16[np.ndarray, "height width"]] = {}
         self.clouds: dict[str, GeometryPrior] = {}
         self.maps: dict[str, Maps] = {}
-        self.map_names: tuple[str, ...] = ()
+        self._names: tuple[str, ...] = ()
         wanted = needs.geometry or with_targets
         self.missing = [sample.id for sample in samples if wanted and sample.prior_path is None]
         self.without_maps: list[str] = []
         self._read: dict[tuple[Path, tuple[int, int], tuple[int, int], bool], tuple[GeometryPrior, Maps | None]] = {}
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """What the maps hold; empty where none are needed."""
+        return self._names if self.needs.maps else ()
 
     def require(self) -> None:
         """Raises FileError where priors are missing and may not; reads nothing."""
@@ -97,7 +101,7 @@ class PriorStore:
             self.clouds[sample.id] = prior
         if fitted is not None:
             if self.with_targets:
-                self.targets[sample.id] = target_area(fitted, self.map_names)
+                self.targets[sample.id] = target_area(fitted, self._names)
             if self.needs.maps:
                 self.maps[sample.id] = fitted
         elif self.needs.maps or self.with_targets:
@@ -106,8 +110,6 @@ class PriorStore:
     def require_maps(self) -> None:
         """Raises DataError where maps are missing and may not; after every sample is loaded."""
         self._read.clear()
-        if not self.needs.maps:
-            self.map_names = ()
         if not self.without_maps:
             return
         if not self.allow_missing or not (self.maps or self.targets):
@@ -169,11 +171,11 @@ class PriorStore:
                 "maps lie on the pixel grid of their chip",
                 "make the prior for the grid of the chips (radar rows, columns and pixel spacings)",
             )
-        self.map_names = self.map_names or names
-        if names != self.map_names:
+        self._names = self._names or names
+        if names != self._names:
             raise DataError(
                 sample.prior_path,
-                f"holds the maps {', '.join(names)}, others hold {', '.join(self.map_names)}",
+                f"holds the maps {', '.join(names)}, others hold {', '.join(self._names)}",
                 "all priors of a training hold the same maps",
                 "make the priors again with one version of geodiff-sar",
             )

@@ -26,9 +26,12 @@ WINDOW_BINS = 3
 """Bins on either side of the mode that the mean is taken over."""
 
 
-AUGMENT = AugmentOptions(surroundings=0.5)
-"""Half of the chips before the clutter of another chip: an estimator trained without that reads front for rear of 7 % of
-real targets put on simulated ground (docs/evaluation.md)."""
+class AzimuthFit(FitOptions):
+    """How the estimator is trained: half of the chips before the clutter of another chip, for one trained without that reads
+    front for rear of 7 % of real targets put on simulated ground (docs/log.md)."""
+
+    steps: int = Field(default=800, ge=1, description="optimizer steps")
+    augment: AugmentOptions = Field(default=AugmentOptions(surroundings=0.5), description="augmentation")
 
 
 class AzimuthOptions(Options):
@@ -37,7 +40,7 @@ class AzimuthOptions(Options):
     bins: int = Field(default=72, ge=12, le=720, description="bins on the circle")
     spread_deg: float = Field(default=6.0, gt=0, le=60, description="width of the von Mises targets, degrees")
     network: NetworkOptions = Field(default=NetworkOptions(), description="which network")
-    fit: FitOptions = Field(default=FitOptions(steps=800, augment=AUGMENT), description="how it is trained")
+    fit: AzimuthFit = Field(default=AzimuthFit(), description="how it is trained")
     members: int = Field(default=1, ge=1, le=16, description="networks of different seeds that answer together")
 
 

@@ -20,7 +20,7 @@ illumination: 1 where a lit piece of the target is imaged. shadow: share of the 
 energy_3: incoherent power of one, two, three and more reflections in the prior's polarisation, -40 to +20 dBsm per pixel.
 height: of the highest lit piece, 0 to 10 m. centres: local maxima of the noise-free image, down to 30 dB under the strongest.
 body_x, body_y: where on the target that piece is, towards nose and port, -10 m as 0 to +10 m as 1; 0 off the target. They
-tell front from rear where the outline does not.
+say where the nose is when the outline does not.
 """
 
 ENERGY_FLOOR_DBSM, ENERGY_RANGE_DB = -40.0, 60.0

@@ -25,10 +25,11 @@ def mirrored(prior: GeometryPrior) -> GeometryPrior:
     then lies on the row after the middle. Without maps the number of rows is not known, and the pixel is left out.
 
     Raises:
-        DataError: features of another kind than the ray tracer's, or maps without names.
+        DataError: not a prior of the ray tracer.
     """
     name = str(prior.provenance.get("file", "point features"))
-    if prior.features.shape[1] != len(CHANNELS) or "engine" not in prior.provenance or prior.pose is None:
+    known = {"engine", "maps", "pixel_m"} <= prior.provenance.keys()
+    if prior.features.shape[1] != len(CHANNELS) or not known or prior.pose is None:
         raise DataError(
             name,
             "are not the ray tracer's features, so nobody can say what their mirror image is",

@@ -12,12 +12,11 @@ from geodiff_sar.core.files import atomic_write_text, make_folder, require_writa
 from geodiff_sar.data.chip_set import ChipSet, read_chip_set
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.split_file import SplitFile, parse_split
-from geodiff_sar.evaluation.azimuth_network import AUGMENT, AzimuthOptions, train_azimuth_estimator
+from geodiff_sar.evaluation.azimuth_network import AzimuthFit, AzimuthOptions, train_azimuth_estimator
 from geodiff_sar.evaluation.base import AzimuthEstimator, FeatureSpace
 from geodiff_sar.evaluation.common_remap import common_remap
 from geodiff_sar.evaluation.controls import control_rows
 from geodiff_sar.evaluation.judge import Judge, Row
-from geodiff_sar.evaluation.learning.fit import FitOptions
 from geodiff_sar.evaluation.matching import chip_facts, on_grid_of, require_comparable, with_known_azimuths
 from geodiff_sar.evaluation.metrics import METRICS
 from geodiff_sar.evaluation.overlap import require_apart
@@ -72,7 +71,7 @@ def evaluate(request: EvaluateRequest) -> str:
     space = make_space(options, instruments, cache, request.seed)
     estimator = None
     if with_azimuth:
-        azimuth = AzimuthOptions(fit=FitOptions(steps=request.estimator_steps, augment=AUGMENT))
+        azimuth = AzimuthOptions(fit=AzimuthFit(steps=request.estimator_steps))
         estimator = train_azimuth_estimator(instruments, azimuth, cache, request.seed)
     rows = make_rows(sets, parts, request.seed)
     judge = Judge(sets.real.take(parts.reference, "reference"), space, estimator, names, cache, request.seed)

@@ -10,11 +10,10 @@ from geodiff_sar.core.files import make_folder
 from geodiff_sar.data.chip_set import ChipSet, read_chip_set
 from geodiff_sar.data.sample import Sample
 from geodiff_sar.evaluation.angles import circular_distance
-from geodiff_sar.evaluation.azimuth_network import AUGMENT, AzimuthOptions, train_azimuth_estimator
+from geodiff_sar.evaluation.azimuth_network import AzimuthFit, AzimuthOptions, train_azimuth_estimator
 from geodiff_sar.evaluation.base import AzimuthEstimator, FeatureSpace
 from geodiff_sar.evaluation.common_remap import common_remap
 from geodiff_sar.evaluation.judge import Judge, Results, Row
-from geodiff_sar.evaluation.learning.fit import FitOptions
 from geodiff_sar.evaluation.overlap import require_apart
 from geodiff_sar.evaluation.parts import deal
 from geodiff_sar.evaluation.spaces import SpaceOptions, make_space
@@ -75,8 +74,7 @@ def make_instruments(material: Material, options: StudyMeasure) -> Instruments:
     cache = make_folder(material.out / CACHE_FOLDER)
     own = everything.take(parts.instruments, "the instruments' part of the real chips")
     space = make_space(SpaceOptions(steps=options.encoder_steps), own, cache, options.seed)
-    steps = FitOptions(steps=options.estimator_steps, augment=AUGMENT)
-    azimuth = AzimuthOptions(fit=steps, members=options.estimator_members)
+    azimuth = AzimuthOptions(fit=AzimuthFit(steps=options.estimator_steps), members=options.estimator_members)
     estimator = train_azimuth_estimator(own, azimuth, cache, options.seed)
     reference = everything.take(parts.reference, "reference")
     control = everything.take(parts.control, CEILING)

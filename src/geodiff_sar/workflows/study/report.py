@@ -157,11 +157,12 @@ def _facts(config: StudyConfig, material: Material, jobs: list[Job], unfinished:
 
 
 def _first_facts(config: StudyConfig, jobs: list[Job]) -> dict[str, Any] | None:
-    steps = {job.first.train.max_steps for job in jobs if job.first is not None}
-    if config.first is None or not steps:
+    loops = [job.first.train for job in jobs if job.first is not None]
+    if config.first is None or not loops:
         return None
+    lengths = {f"{loop.max_steps} steps" if loop.max_steps else f"{loop.max_epochs} epochs" for loop in loops}
     targets = [target.label or target.source for target in config.first.simulate.targets]
-    return {"steps": sorted(steps, key=str), "targets": targets, "azimuths": config.first.simulate.azimuths}
+    return {"lengths": sorted(lengths), "targets": targets, "azimuths": config.first.simulate.azimuths}
 
 
 def strips_of(

@@ -210,7 +210,7 @@ def _facts(facts: dict[str, Any]) -> str:
     ]
     if first := facts["first"]:
         lines.append(
-            f"- Adapters go on from a first training of {' or '.join(map(str, first['steps']))} steps on simulated chips of "
+            f"- Adapters go on from a first training of {' or '.join(first['lengths'])} on simulated chips of "
             f"{', '.join(first['targets'])} at azimuths {first['azimuths']}, which the seeds of a row share."
         )
     if facts["unfinished"]:
