@@ -94,7 +94,7 @@ def test_lora_with_dropout_on_the_embedded_base():
             torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()) + 1e-7)
 
 
-def test_without_a_compiler(monkeypatch):
-    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
+@inductor.patch({"cpp.cxx": ("no-such-compiler",)})
+def test_without_a_compiler():
     with pytest.raises(OptionError, match="C\\+\\+ compiler"):
         compile_blocks([torch.nn.Linear(2, 2)], "train_transformer.compile")

@@ -247,8 +247,8 @@ def test_the_flag_for_missing_geometry(tiny_base, tmp_path):
     assert "allow_missing_geometry = true" in (tmp_path / "out" / "run" / "config.toml").read_text()
 
 
+@inductor.patch({"cpp.cxx": ("no-such-compiler",)})
 def test_the_flag_for_compilation_needs_a_compiler(chips_root, tiny_base, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
     write_toml(tmp_path / "run.toml", config_for(chips_root, tiny_base, tmp_path / "out", max_steps=1))
     assert command(monkeypatch, "train", "--config", tmp_path / "run.toml", "--compile") == 2
     assert "train.compile" in capsys.readouterr().err
