@@ -9,7 +9,7 @@ from geodiff_sar.conditioning.maps import MapEncoder
 from geodiff_sar.conditioning.options import BackboneSizes, TokenOptions, needs_of
 from geodiff_sar.conditioning.token_attention import TokenAttention
 from geodiff_sar.conditioning.tokens import TokenInjection
-from geodiff_sar.core.errors import DataError, OptionError
+from geodiff_sar.core.errors import OptionError
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 6, 8, 16, 20])
@@ -144,20 +144,3 @@ def test_needs(inject, modalities, needs):
     found = needs_of(inject, modalities)
     assert (found.clouds, found.maps, found.image, found.pose) == needs
     assert found.geometry == (needs[0] or needs[1])
-
-
-def test_root_mean_squares_undo_the_size_of_maps():
-    torch.manual_seed(0)
-    encoder = MapEncoder(3, 4, 4, 10)
-    torch.nn.init.normal_(encoder.projection.weight)
-    maps, present = torch.rand(2, 3, 8, 8), torch.tensor([True, True])
-    before, factors = encoder(maps, present), torch.tensor([0.01, 1.0, 30.0])
-    encoder.set_rms(factors)
-    torch.testing.assert_close(encoder(maps * factors[:, None, None], present), before)
-    assert "rms" in encoder.state_dict()
-
-
-@pytest.mark.parametrize("rms", [[1.0, 1.0], [1.0, 0.0, 1.0], [1.0, float("nan"), 1.0]])
-def test_unusable_root_mean_squares_are_refused(rms):
-    with pytest.raises(DataError, match="root mean squares"):
-        MapEncoder(3, 4, 4, 10).set_rms(torch.tensor(rms))

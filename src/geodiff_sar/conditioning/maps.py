@@ -4,8 +4,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from geodiff_sar.core.errors import DataError
-
 SILU_GAIN = 1.676
 """1 / sqrt(E[silu(z)^2]) for standard normal z: what keeps the size of a signal through a layer and its SiLU."""
 
@@ -16,8 +14,7 @@ class MapEncoder(nn.Module):
     One convolution per factor of two in the stride (4 x 4 pixels, stride 2: a token's field lies symmetrically about its
     patch), one for what remains. ControlNet's idea (Zhang, Rao and Agrawala 2023) with maps that lie on the chip's own grid;
     since the projection is zero at first, an untrained adapter equals the base. Absent maps are a learned vector, zero at
-    first too. Each map is divided by its root mean square in the training set: targets are small, and
-    the maps are zero elsewhere.
+    first too.
 
     Args:
         maps: number of maps.
@@ -26,11 +23,8 @@ class MapEncoder(nn.Module):
         width: of the transformer's image tokens.
     """
 
-    rms: Tensor
-
     def __init__(self, maps: int, channels: int, stride: int, width: int):
         super().__init__()
-        self.register_buffer("rms", torch.ones(maps))
         layers: list[nn.Module] = []
         before, after, remaining = maps, channels, stride
         while remaining % 2 == 0:
@@ -49,25 +43,10 @@ class MapEncoder(nn.Module):
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
 
-    def set_rms(self, rms: Float[Tensor, " map"]) -> None:
-        """Set the root mean square of each map over the training set.
-
-        Raises:
-            DataError: another number of maps, or a value that is not finite and above 0.
-        """
-        if rms.shape != self.rms.shape or not (rms.isfinite() & (rms > 0)).all():
-            raise DataError(
-                "prior maps",
-                f"{len(rms)} root mean squares, {'all usable' if (rms.isfinite() & (rms > 0)).all() else 'not all usable'}",
-                f"{len(self.rms)} finite numbers above 0",
-                "give a map that is zero everywhere the value 1",
-            )
-        self.rms.copy_(rms)
-
     def forward(
         self, maps: Float[Tensor, "batch map rows columns"], present: Bool[Tensor, " batch"]
     ) -> Float[Tensor, "batch patch width"]:
         """Addend for each image token, in rows of the picture; values where ``present`` is False are never used."""
-        seen = torch.where(present[:, None, None, None], maps / self.rms[:, None, None], 0.0)
+        seen = torch.where(present[:, None, None, None], maps, 0.0)
         tokens = self.projection(self.convolutions(seen).flatten(2).transpose(1, 2))
         return torch.where(present[:, None, None], tokens, self.null)

@@ -188,11 +188,6 @@ class ConditioningStack(nn.Module):
         if self.points is not None:
             self.points.set_statistics(mean, std)
 
-    def set_map_rms(self, rms: Float[Tensor, " map"]) -> None:
-        """Set the root mean square of each map over the training set, where maps are taken."""
-        if self.maps is not None:
-            self.maps.set_rms(rms)
-
     def check_prior(self, prior: GeometryPrior, map_names: tuple[str, ...] | None) -> None:
         """Make sure that this stack can take a prior, before anything is computed.
 

@@ -148,13 +148,6 @@ class PriorStore:
         std[std < 1e-6] = 1.0
         return torch.from_numpy(rows.mean(axis=0)).float(), torch.from_numpy(std).float()
 
-    def map_rms(self) -> Float[Tensor, " map"]:
-        """Root mean square of each map over all pixels of this part; 1 for a map that is zero everywhere."""
-        power = [np.square(maps.astype(np.float32)).mean(axis=(1, 2), dtype=np.float64) for maps in self.maps.values()]
-        rms = np.sqrt(np.mean(power, axis=0))
-        rms[rms < 1e-6] = 1.0
-        return torch.from_numpy(rms).float()
-
     def without_coordinates(self) -> list[str]:
         """Ids of the chips whose cloud is needed and has no coordinates."""
         clouds = self.clouds if self.needs.clouds else {}

@@ -24,7 +24,7 @@ def begin_with_adapter(
     lora: LoraOptions | None,
 ) -> None:
     """Give untrained LoRA layers and an untrained stack the weights of an adapter, statistics of its point features
-    and maps included: its encoders expect them.
+    included: its encoders expect them.
 
     Args:
         files: the adapter to start from.

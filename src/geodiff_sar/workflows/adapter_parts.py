@@ -42,8 +42,6 @@ def build_conditioning(config: TrainConfig, base: BaseModel, dataset: ChipDatase
     _check_coordinates(config, dataset)
     if stack.needs.clouds and dataset.priors.clouds:
         stack.set_statistics(*dataset.priors.statistics())
-    if stack.needs.maps and dataset.priors.maps:
-        stack.set_map_rms(dataset.priors.map_rms())
     return stack
 
 
