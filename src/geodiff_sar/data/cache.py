@@ -75,11 +75,13 @@ def latent_key(
     remap_record: dict[str, Any],
     turns: int = 0,
     mirrored: bool = False,
+    moved: tuple[int, int] = (0, 0),
 ) -> str:
-    """Key of a latent: picture bytes, VAE weights, number format, size, remap, the quarter turns of the picture, and whether
-    it is mirrored after them."""
+    """Key of a latent: picture bytes, VAE weights, number format, size, remap, the quarter turns of the picture, whether it
+    is mirrored after them, and by how much it is moved after that."""
     turned = [turns, "mirrored"] if mirrored else [turns] if turns else []
-    return sha256_json(["latent", 1, image_sha256, model_hash, dtype, width, height, remap_record, *turned])
+    shown = [*turned, "moved", *moved] if any(moved) else turned
+    return sha256_json(["latent", 1, image_sha256, model_hash, dtype, width, height, remap_record, *shown])
 
 
 def text_key(caption: str, model_hash: str, dtype: str, token_lengths: tuple[int, ...]) -> str:

@@ -238,11 +238,11 @@ class ChipDataset:
     def _require_unturned(self) -> None:
         """The published cache files hold latents of pictures as they lie in their files."""
         cache = self.options.cache
-        turned = [sample.id for sample in self.samples if quarter_turns(sample.grid) or sample.mirrored]
+        turned = [s.id for s in self.samples if quarter_turns(s.grid) or s.mirrored or any(s.moved)]
         if turned and (cache.read_reference or cache.write_reference):
             raise OptionError(
                 "data.cache",
-                f"read_reference or write_reference, but {len(turned)} chips are turned or mirrored: {turned[0]} ...",
+                f"read_reference or write_reference, but {len(turned)} chips are turned, mirrored or moved: {turned[0]} ...",
                 "published cache files hold latents of pictures as they lie in their files",
                 "set data.cache.read_reference and write_reference to false",
             )

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from geodiff_sar.data.buckets import fit_to_bucket
 from geodiff_sar.data.cache import CacheOptions, TensorCache, latent_key
 from geodiff_sar.data.encoders import ChipEncoder
 from geodiff_sar.data.image import load_in_frame
+from geodiff_sar.data.moving import shown_chip
 from geodiff_sar.data.pixels import quarter_turns
 from geodiff_sar.data.reference_cache import read_reference_latents, reference_cache_path, write_reference_latents
 from geodiff_sar.data.remap import AmplitudeRemap
@@ -58,6 +58,7 @@ class LatentStore:
                 self.remap.record(),
                 quarter_turns(sample.grid),
                 sample.mirrored,
+                sample.moved,
             )
             entry = self.cache.get_or_compute(key, lambda: self._encode(sample, bucket))
         if self.options.write_reference:
@@ -67,7 +68,7 @@ class LatentStore:
 
     def _encode(self, sample: Sample, bucket: tuple[int, int]) -> dict[str, Tensor]:
         chip = load_in_frame(sample.image_path, sample.grid)
-        fitted, _, _ = fit_to_bucket(np.ascontiguousarray(chip[::-1]) if sample.mirrored else chip, *bucket)
+        fitted, _, _ = fit_to_bucket(shown_chip(chip, sample), *bucket)
         mean, std = self.chips.encode(torch.from_numpy(self.remap.to_model(fitted))[None, None])
         if not (torch.isfinite(mean).all() and torch.isfinite(std).all()):
             raise NumericalError(

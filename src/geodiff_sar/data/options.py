@@ -29,6 +29,13 @@ class DataOptions(Options):
         description="train each chip's mirror image in cross-range too, at 360 - azimuth; for targets symmetric about their "
         "long axis",
     )
+    moved_copies: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="train so many copies of each chip too that are moved over their picture, each with its prior",
+    )
+    moved_pixels: int = Field(default=8, ge=1, le=64, description="farthest move of a copy in rows and columns, pixels")
     image_condition: Literal["reference", "self", "none"] = Field(
         default="reference",
         description="another chip of the target; 'self' is the published scheme and leaks the target",

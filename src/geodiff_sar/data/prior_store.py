@@ -16,9 +16,11 @@ from geodiff_sar.data.features import load_features
 from geodiff_sar.data.prior_facts import PriorFacts, prior_facts
 from geodiff_sar.data.prior_maps import fit_maps, map_names, target_area
 from geodiff_sar.data.sample import Sample
-from geodiff_sar.geometry.mirror import mirrored
+from geodiff_sar.geometry.mirror import mirrored, require_traced
+from geodiff_sar.geometry.placement import moved_prior
 
 Maps = Float16[np.ndarray, "map height width"]
+_Shown = tuple[Path, tuple[int, int], tuple[int, int], bool, tuple[int, int]]
 
 
 class PriorStore:
@@ -51,7 +53,7 @@ class PriorStore:
         wanted = needs.geometry or with_targets
         self.missing = [sample.id for sample in samples if wanted and sample.prior_path is None]
         self.without_maps: list[str] = []
-        self._read: dict[tuple[Path, tuple[int, int], tuple[int, int], bool], tuple[GeometryPrior, Maps | None]] = {}
+        self._read: dict[_Shown, tuple[GeometryPrior, Maps | None]] = {}
 
     @property
     def map_names(self) -> tuple[str, ...]:
@@ -85,12 +87,17 @@ class PriorStore:
         """
         if not (self.needs.geometry or self.with_targets) or sample.prior_path is None:
             return
-        key = (sample.prior_path, shape, size, sample.mirrored)
+        key = (sample.prior_path, shape, size, sample.mirrored, sample.moved)
         if key not in self._read:
             wanted = self.needs.maps or self.with_targets
-            prior = load_features(sample.prior_path, self.width, maps=wanted or sample.mirrored)
+            changed = sample.mirrored or any(sample.moved)
+            prior = load_features(sample.prior_path, self.width, maps=wanted or changed)
+            if changed:
+                require_traced(prior)
             if sample.mirrored:
                 prior = mirrored(prior)
+            if any(sample.moved):
+                prior = moved_prior(prior, *sample.moved, tuple(prior.provenance["pixel_m"]))
             fitted = None
             if prior.maps is not None and wanted:
                 self._check_maps(prior, sample, shape)

@@ -30,6 +30,7 @@ class Sample:
         sensor_azimuth_deg: direction from the target to the sensor against north, where it is known; never the aspect.
         origin: measured, simulated or generated, where it is known.
         mirrored: the picture and the prior are shown with their rows of cross-range in the opposite order (data/mirror.py).
+        moved: rows and columns by which picture and prior are moved, after that (data/moving.py).
     """
 
     id: str
@@ -46,6 +47,7 @@ class Sample:
     sensor_azimuth_deg: float | None = None
     origin: Origin | None = None
     mirrored: bool = False
+    moved: tuple[int, int] = (0, 0)
 
     @property
     def training_text(self) -> str:

@@ -18,24 +18,28 @@ SIGNS: Float32[np.ndarray, " channel"] = np.array(
 )
 
 
+def require_traced(prior: GeometryPrior) -> None:
+    """Raises DataError for a prior that is not the ray tracer's: nobody can say what becomes of its features."""
+    known = {"engine", "maps", "pixel_m"} <= prior.provenance.keys()
+    if prior.features.shape[1] != len(CHANNELS) or not known or prior.pose is None:
+        raise DataError(
+            str(prior.provenance.get("file", "point features")),
+            "are not the ray tracer's features, so nobody can say how they change with their chip",
+            "chips are mirrored and moved whose priors geodiff-sar has traced",
+            "trace them with `geodiff-sar chip-priors` or `prior`, or do without data.mirror and data.moved_copies",
+        )
+
+
 def mirrored(prior: GeometryPrior) -> GeometryPrior:
     """The prior of the chip with its rows of cross-range in the opposite order, azimuth 360 - azimuth.
 
     Rows in the opposite order put cross-range c to -c, and one pixel further where their number is even: the scene centre
     then lies on the row after the middle. Without maps the number of rows is not known, and the pixel is left out.
 
-    Raises:
-        DataError: not a prior of the ray tracer.
+    Args:
+        prior: of the ray tracer, with pose (``require_traced``).
     """
-    name = str(prior.provenance.get("file", "point features"))
-    known = {"engine", "maps", "pixel_m"} <= prior.provenance.keys()
-    if prior.features.shape[1] != len(CHANNELS) or not known or prior.pose is None:
-        raise DataError(
-            name,
-            "are not the ray tracer's features, so nobody can say what their mirror image is",
-            "mirror images are made of chips whose priors geodiff-sar has traced",
-            "trace them with `geodiff-sar chip-priors` or `prior`, or do without data.mirror",
-        )
+    assert prior.pose is not None
     coordinates, features, maps = prior.coordinates, prior.features * SIGNS, prior.maps
     if coordinates is not None:
         coordinates = coordinates * np.array([1, -1, 1], dtype=np.float32)

@@ -15,20 +15,19 @@ def moved_prior(prior: GeometryPrior, rows: int, columns: int, pixel_m: tuple[fl
     What the maps lose over one border is gone; at the other one comes lit ground without target, which is 0 in all maps.
 
     Args:
-        prior: features of ``geometry.descriptors`` with coordinates, maps on the chip's grid.
+        prior: features of ``geometry.descriptors`` with coordinates; maps, if any, on the chip's grid.
         rows: move towards larger cross-range, pixels.
         columns: move towards larger slant range, pixels.
         pixel_m: pixel spacing in cross-range and in slant range, m.
     """
     assert prior.coordinates is not None
-    assert prior.maps is not None
     step = np.array([columns * pixel_m[1], rows * pixel_m[0], 0.0])
     coordinates = (prior.coordinates + step).astype(np.float32)
     return replace(
         prior,
         features=with_positions(prior.features, coordinates),
         coordinates=coordinates,
-        maps=moved_maps(prior.maps, rows, columns),
+        maps=None if prior.maps is None else moved_maps(prior.maps, rows, columns),
     )
 
 

@@ -15,6 +15,7 @@ from geodiff_sar.core.errors import Interrupted, OptionError
 from geodiff_sar.core.files import atomic_write_text, read_json, require_writable, sha256_file, write_json
 from geodiff_sar.data.dataset import ChipDataset
 from geodiff_sar.data.mirror import with_mirror_images
+from geodiff_sar.data.moving import with_moved_copies
 from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.splits import split_samples
 from geodiff_sar.model.adapter import AdapterRecord, save_adapter
@@ -65,6 +66,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     samples = read_samples(Path(config.data.root), config.data.layout, clouds, config.data.classes)
     training, validation = split_samples(samples, config.data.split)
     shown = with_mirror_images(training) if config.data.mirror else training
+    shown = with_moved_copies(shown, config.data.moved_copies, config.data.moved_pixels, options.seed)
     start = None if config.start_from is None else resolve_adapter(config.start_from, "start_from")
     fingerprint = {"base_hash": base_hash(config.base), **data_fingerprint(training, validation)}
     if start is not None:
@@ -129,7 +131,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         if held_out is not None:
             held_out.encode()
         say(
-            f"training '{config.output_name}': {len(training)} chips{_mirrored(config)}, {steps} steps "
+            f"training '{config.output_name}': {len(training)} chips{_further(config)}, {steps} steps "
             f"({steps_per_epoch(options, len(source.plan(0)), accelerator.num_processes)} per epoch), "
             f"{_injection(config)}, on {accelerator.device}"
         )
@@ -171,8 +173,9 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     return folder, result
 
 
-def _mirrored(config: TrainConfig) -> str:
-    return " and their mirror images" if config.data.mirror else ""
+def _further(config: TrainConfig) -> str:
+    mirror = " and their mirror images" if config.data.mirror else ""
+    return mirror + (f", each moved {config.data.moved_copies} times" if config.data.moved_copies else "")
 
 
 def _injection(config: TrainConfig) -> str:
