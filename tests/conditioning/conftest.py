@@ -19,6 +19,7 @@ SIZES = ConditioningSizes(
     embed_dim=32,
     backbone=BackboneSizes(width=24, head_width=8, attentions=("0.attn", "0.attn2", "1.attn"), stride=4),
     map_names=MAPS,
+    patch=2,
 )
 
 

@@ -60,7 +60,8 @@ def stack_of(model, inject, patch: int = 2, trained: bool = False, method: str =
     if not inject:
         return None
     torch.manual_seed(1)
-    sizes = ConditioningSizes(16, 16, 64, 16, backbone_sizes(model, STRIDES[patch]), NAMES if "map" in inject else ())
+    names = NAMES if "map" in inject else ()
+    sizes = ConditioningSizes(16, 16, 64, 16, backbone_sizes(model, STRIDES[patch]), names, patch)
     settings = ConditioningOptions.model_validate({**NO_DROPOUT, "points": {"heads": 2}, **options})
     fusion = FusionOptions(method=method) if "pooled" in inject else None
     stack = ConditioningStack(sizes, settings, fusion, inject).eval()
@@ -121,6 +122,13 @@ def test_an_untrained_adapter_is_the_base_bit_for_bit(inject, patch, qk_norm):
     for given in (condition, condition.without(geometry=True, image=True, pose=True)):
         assert torch.equal(answer(backbone, given), expected)
         assert torch.equal(answer(backbone, given, 0.4), expected)
+
+
+@pytest.mark.parametrize("patch", [2, 4])
+def test_an_untrained_forecast_is_the_base_bit_for_bit(patch):
+    model, condition = transformer(patch), condition_of()
+    backbone = Backbone(model, stack_of(model, ["map"], patch, maps={"encoder": "forecast"}))
+    assert torch.equal(answer(backbone, condition), plain(model, condition))
 
 
 @somewhere

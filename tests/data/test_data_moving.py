@@ -55,6 +55,8 @@ def test_moves_follow_from_seed_and_chip_alone(samples):
     assert moves(samples[1:2], 1) == moves(samples, 1)[25:50] != every
     assert moves(samples[:1], 2) != every
     assert with_moved_copies(samples, 0, 8, 1) == samples
+    unknown = [replace(samples[0], grid=UNKNOWN_GRID)]
+    assert with_moved_copies(unknown, 0, 8, 1) == unknown
 
 
 def test_what_cannot_be_moved(samples):

@@ -17,12 +17,14 @@ class Conditioned:
         tokens: geometry tokens for decoupled attention, or None.
         maps: what is added to the patch embedding, or None.
         scale: strength of the attention to the tokens; pooled and maps hold theirs already.
+        forecast: what the maps foretell of the clean scaled latent, or None; for training, lost when batches are joined.
     """
 
     pooled: Float[Tensor, "batch pooled"]
     tokens: Float[Tensor, "batch query embed"] | None = None
     maps: Float[Tensor, "batch patch width"] | None = None
     scale: float = 1.0
+    forecast: Float[Tensor, "batch channel tall wide"] | None = None
 
     @staticmethod
     def join(parts: Sequence["Conditioned"]) -> "Conditioned":

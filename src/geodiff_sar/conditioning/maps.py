@@ -25,19 +25,8 @@ class MapEncoder(nn.Module):
 
     def __init__(self, maps: int, channels: int, stride: int, width: int):
         super().__init__()
-        layers: list[nn.Module] = []
-        before, after, remaining = maps, channels, stride
-        while remaining % 2 == 0:
-            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.SiLU()]
-            before, after, remaining = after, min(2 * after, 8 * channels), remaining // 2
-        if remaining > 1 or not layers:
-            layers += [nn.Conv2d(before, after, remaining, stride=remaining), nn.SiLU()]
-            before = after
+        layers, before = strided(maps, channels, stride)
         self.convolutions = nn.Sequential(*layers)
-        for layer in layers:
-            if isinstance(layer, nn.Conv2d):  # as large after each layer as before: torch's own numbers would fade
-                nn.init.normal_(layer.weight, std=SILU_GAIN / layer.weight[0].numel() ** 0.5)
-                nn.init.zeros_(layer.bias)  # pyright: ignore
         self.projection = nn.Linear(before, width)
         self.null = nn.Parameter(torch.zeros(width))
         nn.init.zeros_(self.projection.weight)
@@ -45,8 +34,27 @@ class MapEncoder(nn.Module):
 
     def forward(
         self, maps: Float[Tensor, "batch map rows columns"], present: Bool[Tensor, " batch"]
-    ) -> Float[Tensor, "batch patch width"]:
-        """Addend for each image token, in rows of the picture; values where ``present`` is False are never used."""
+    ) -> tuple[Float[Tensor, "batch patch width"], None]:
+        """Addend for each image token, in rows of the picture, and no forecast; values where ``present`` is False are never
+        used."""
         seen = torch.where(present[:, None, None, None], maps, 0.0)
         tokens = self.projection(self.convolutions(seen).flatten(2).transpose(1, 2))
-        return torch.where(present[:, None, None], tokens, self.null)
+        return torch.where(present[:, None, None], tokens, self.null), None
+
+
+def strided(maps: int, channels: int, stride: int) -> tuple[list[nn.Module], int]:
+    """Convolutions that make a picture ``stride`` times smaller, and the channels of the last one: one convolution per factor
+    of two (4 x 4 pixels, stride 2), one for what remains, each before a SiLU; see MapEncoder for ``channels``."""
+    layers: list[nn.Module] = []
+    before, after, remaining = maps, channels, stride
+    while remaining % 2 == 0:
+        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.SiLU()]
+        before, after, remaining = after, min(2 * after, 8 * channels), remaining // 2
+    if remaining > 1 or not layers:
+        layers += [nn.Conv2d(before, after, remaining, stride=remaining), nn.SiLU()]
+        before = after
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):  # as large after each layer as before: torch's own numbers would fade
+            nn.init.normal_(layer.weight, std=SILU_GAIN / layer.weight[0].numel() ** 0.5)
+            nn.init.zeros_(layer.bias)  # pyright: ignore
+    return layers, before

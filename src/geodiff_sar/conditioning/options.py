@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from geodiff_sar.conditioning.points import PointEncoderOptions
 from geodiff_sar.core.condition import Needs
@@ -27,7 +27,15 @@ class TokenOptions(Options):
 class MapOptions(Options):
     """Injection through the patch embedding."""
 
-    channels: int = Field(default=16, ge=4, le=256, description="after the first convolution; each further one doubles")
+    channels: int = Field(default=32, ge=4, le=256, description="after the first convolution; each further one doubles")
+    encoder: Literal["patch", "forecast"] = Field(
+        default="forecast",
+        description="one vector per image token, or a forecast of the latent, trained to be one, and what lies behind it",
+    )
+    blocks: int = Field(default=2, ge=0, le=16, description="residual blocks of the forecast")
+    forecast_weight: float = Field(
+        default=1.0, ge=0, le=100, description="weight of the forecast's squared error beside the loss"
+    )
 
 
 class ConditioningOptions(Options):
@@ -95,6 +103,7 @@ class ConditioningSizes:
         embed_dim: width of the modality embeddings.
         backbone: of the base; None where only the pooled vector is injected.
         map_names: what the prior maps hold, in order; empty where none are injected.
+        patch: latent pixels per image token, along one side; None in adapters from before there were forecasts.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -105,6 +114,7 @@ class ConditioningSizes:
     embed_dim: Annotated[int, Field(ge=1)]
     backbone: BackboneSizes | None = None
     map_names: tuple[str, ...] = ()
+    patch: Annotated[int, Field(ge=1)] | None = None
 
 
 class StackHeader(Options):
@@ -114,6 +124,14 @@ class StackHeader(Options):
     inject: list[Place] = Field(default=["pooled"], min_length=1)
     conditioning: ConditioningOptions
     fusion: FusionOptions | None = None
+
+    @field_validator("conditioning", mode="before")
+    @classmethod
+    def _before_forecasts(cls, value: Any) -> Any:
+        maps = value.get("maps") if isinstance(value, dict) else None
+        if isinstance(maps, dict) and "encoder" not in maps:
+            return {**value, "maps": {**maps, "encoder": "patch"}}
+        return value
 
     @model_validator(mode="after")
     def _fused(self) -> "StackHeader":
@@ -139,7 +157,7 @@ def check_places(inject: list[Place], options: ConditioningOptions, sizes: Condi
     """Make sure that a stack can be built.
 
     Raises:
-        OptionError: no place, maps without geometry, or a place whose sizes are not given.
+        OptionError: no place, maps without geometry, or a place or an encoder whose sizes are not given.
     """
     if not inject:
         raise OptionError("inject", "[]", "a conditioning stack has a place to enter", "build none")
@@ -157,6 +175,13 @@ def check_places(inject: list[Place], options: ConditioningOptions, sizes: Condi
             f"nothing about the {'transformer' if lacking else 'maps'}, with inject = {inject}",
             "tokens and maps are built for a transformer, maps by their names",
             "give ConditioningSizes.backbone and map_names",
+        )
+    if "map" in inject and options.maps.encoder == "forecast" and sizes.patch is None:
+        raise OptionError(
+            "sizes",
+            'nothing about the latent\'s patches, with conditioning.maps.encoder = "forecast"',
+            "a forecast lies on the latent's grid",
+            "give ConditioningSizes.patch",
         )
 
 

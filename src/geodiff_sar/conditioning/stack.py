@@ -11,11 +11,14 @@ from geodiff_sar.conditioning.conditioned import Conditioned
 from geodiff_sar.conditioning.fusion import FUSIONS, FusionSizes
 from geodiff_sar.conditioning.image import ReferenceEncoder
 from geodiff_sar.conditioning.injection import PooledInjection
+from geodiff_sar.conditioning.map_forecast import MapForecast
 from geodiff_sar.conditioning.maps import MapEncoder
 from geodiff_sar.conditioning.options import (
+    BackboneSizes,
     ConditioningOptions,
     ConditioningSizes,
     FusionOptions,
+    MapOptions,
     Place,
     StackHeader,
     check_places,
@@ -78,9 +81,7 @@ class ConditioningStack(nn.Module):
             self.tokens = TokenInjection(embed, 2 + needs.pose, sizes.backbone, conditioning.tokens)
         if "map" in self.inject:
             assert sizes.backbone is not None
-            self.maps = MapEncoder(
-                len(sizes.map_names), conditioning.maps.channels, sizes.backbone.stride, sizes.backbone.width
-            )
+            self.maps = _map_encoder(sizes, sizes.backbone, conditioning.maps)
 
     def forward(self, condition: Condition, scale: float = 1.0) -> Conditioned:
         """What the backbone takes.
@@ -94,7 +95,7 @@ class ConditioningStack(nn.Module):
                 PointEncoder.
         """
         self._check(condition)
-        pooled, tokens, maps = condition.pooled, None, None
+        pooled, tokens, maps, forecast = condition.pooled, None, None, None
         if self.null_geometry is not None and self.null_image is not None:
             there = condition.point_mask & condition.has_geometry[:, None]
             geometry = self.null_geometry.expand(len(pooled), -1)
@@ -112,8 +113,9 @@ class ConditioningStack(nn.Module):
                 singles = [geometry, image, *([] if pose is None else [pose])]
                 tokens = self.tokens(points, mask, torch.stack(singles, dim=1))
         if self.maps is not None:
-            maps = scale * self.maps(condition.maps, condition.has_maps)
-        return Conditioned(pooled, tokens, maps, scale)
+            added, forecast = self.maps(condition.maps, condition.has_maps)
+            maps = scale * added
+        return Conditioned(pooled, tokens, maps, scale, forecast)
 
     def _image(self, condition: Condition, null: Tensor) -> Tensor:
         if self.image is None:
@@ -241,3 +243,13 @@ class ConditioningStack(nn.Module):
             raise OptionError(
                 source, f"{error.subject}: {error.found}", error.rule, "copy the record of the training run again"
             ) from error
+
+
+def _map_encoder(sizes: ConditioningSizes, backbone: BackboneSizes, options: MapOptions) -> MapEncoder | MapForecast:
+    maps = len(sizes.map_names)
+    if options.encoder == "patch":
+        return MapEncoder(maps, options.channels, backbone.stride, backbone.width)
+    assert sizes.patch is not None
+    return MapForecast(
+        maps, options.channels, options.blocks, sizes.latent_channels, sizes.patch, backbone.stride, backbone.width
+    )

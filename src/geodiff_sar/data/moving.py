@@ -21,7 +21,7 @@ def with_moved_copies(samples: Iterable[Sample], copies: int, pixels: int, seed:
     """
     found = []
     for sample in samples:
-        if sample.grid.range_direction is None and sample.prior_path is not None:
+        if copies and sample.grid.range_direction is None and sample.prior_path is not None:
             raise DataError(
                 sample.id,
                 "does not say in which direction range grows",

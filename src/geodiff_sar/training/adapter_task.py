@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geodiff_sar.conditioning.conditioned import Conditioned
 from geodiff_sar.core.condition import Condition
 from geodiff_sar.data.dataset import Batch, ChipDataset
 from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.lora import limit_weight_norms
-from geodiff_sar.training.objective import ObjectiveOptions, flow_loss, sample_u
+from geodiff_sar.training.objective import ObjectiveOptions, flow_loss, forecast_loss, sample_u
 from geodiff_sar.training.task import BatchSource, Task
 
 VALIDATION_PLACES = (0.125, 0.375, 0.625, 0.875)
@@ -78,16 +79,35 @@ class AdapterTask(Task[Batch]):
         stack, condition = self.backbone.conditioning, batch.condition
         if stack is not None:
             condition = stack.drop(condition, torch.tensor([caption == "" for caption in batch.captions]))
-        losses, values = self.losses(condition, latents, noise, u, batch.target)
-        return losses.mean(), {**values, **({} if stack is None else stack.summary())}
+        condition = condition.to(self.device)
+        conditioned = self.backbone.condition(condition)
+        losses, values = self._flow_losses(condition, conditioned, latents, noise, u, batch.target)
+        if stack is None:
+            return losses.mean(), values
+        values |= stack.summary()
+        if conditioned.forecast is not None:
+            wanted = latents.to(self.device)
+            errors = forecast_loss(conditioned.forecast, wanted, condition.has_maps, self.objective, batch.target)
+            losses = losses + stack.options.maps.forecast_weight * errors
+            values["maps/forecast"] = float(errors.detach().mean())
+        return losses.mean(), values
 
     def losses(
         self, condition: Condition, latents: Tensor, noise: Tensor, u: Tensor, target: Tensor | None = None
     ) -> tuple[Tensor, dict[str, float]]:
-        """Loss of each chip for given latents, noise and places on the schedule; ``target`` as in flow_loss."""
+        """Flow-matching loss of each chip for given latents, noise and places on the schedule; ``target`` as in flow_loss."""
         condition = condition.to(self.device)
-        conditioned = self.backbone.condition(condition)
+        return self._flow_losses(condition, self.backbone.condition(condition), latents, noise, u, target)
 
+    def _flow_losses(
+        self,
+        condition: Condition,
+        conditioned: Conditioned,
+        latents: Tensor,
+        noise: Tensor,
+        u: Tensor,
+        target: Tensor | None,
+    ) -> tuple[Tensor, dict[str, float]]:
         def predict(noisy: Tensor, timestep: Tensor) -> Tensor:
             return self.backbone(noisy, timestep, condition.context, conditioned)
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from diffusers.training_utils import compute_density_for_timestep_sampling, compute_loss_weighting_for_sd3
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
@@ -91,11 +92,27 @@ def flow_loss(
     error = noisy - level * velocity - latents if options.prediction_space == "x0" else velocity - (noise - latents)
     weight = compute_loss_weighting_for_sd3(options.weighting, sigma)
     penalty = _penalty(error, options) * weight[:, None, None, None]
-    if target is not None:
-        places = 1 + (options.target_weight - 1) * target.to(penalty.device)
-        penalty = penalty * (places / places.mean(dim=(1, 2, 3), keepdim=True))
-    loss = penalty.mean(dim=(1, 2, 3))
+    loss = _weighted(penalty, options, target).mean(dim=(1, 2, 3))
     return loss, {"sigma/mean": float(sigma.mean())}
+
+
+def forecast_loss(
+    forecast: Float[Tensor, "batch channel height width"],
+    latents: Float[Tensor, "batch channel height width"],
+    present: Bool[Tensor, " batch"],
+    options: ObjectiveOptions,
+    target: Float[Tensor, "batch 1 height width"] | None = None,
+) -> Float[Tensor, " batch"]:
+    """Squared error of what the maps foretell of the latent, under ``target_weight``; 0 where no maps are present."""
+    error = (forecast.float() - latents).square()
+    return torch.where(present, _weighted(error, options, target).mean(dim=(1, 2, 3)), 0.0)
+
+
+def _weighted(penalty: Tensor, options: ObjectiveOptions, target: Tensor | None) -> Tensor:
+    if target is None:
+        return penalty
+    places = 1 + (options.target_weight - 1) * target.to(penalty.device)
+    return penalty * (places / places.mean(dim=(1, 2, 3), keepdim=True))
 
 
 def _penalty(error: Tensor, options: ObjectiveOptions) -> Tensor:

@@ -35,6 +35,7 @@ def build_conditioning(config: TrainConfig, base: BaseModel, dataset: ChipDatase
         embed,
         backbone_sizes(base.transformer, base.vae.grain) if beyond else None,
         dataset.priors.map_names,
+        base.transformer.config["patch_size"],
     )
     with torch.random.fork_rng():
         torch.manual_seed(config.train.seed)
