@@ -69,5 +69,5 @@ def test_twice_mirrored_is_the_first(pair):
 def test_features_of_unknown_origin_are_refused(pair):
     one, _, _ = pair
     for prior in (replace(one, provenance={}), replace(one, features=one.features[:, :32], coordinates=None)):
-        with pytest.raises(DataError, match="mirror image"):
+        with pytest.raises(DataError, match="how they change with their chip"):
             mirrored(prior)

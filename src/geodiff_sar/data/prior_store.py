@@ -92,11 +92,10 @@ class PriorStore:
             wanted = self.needs.maps or self.with_targets
             changed = sample.mirrored or any(sample.moved)
             prior = load_features(sample.prior_path, self.width, maps=wanted or changed)
-            if changed:
-                require_traced(prior)
             if sample.mirrored:
                 prior = mirrored(prior)
             if any(sample.moved):
+                require_traced(prior)
                 prior = moved_prior(prior, *sample.moved, tuple(prior.provenance["pixel_m"]))
             fitted = None
             if prior.maps is not None and wanted:

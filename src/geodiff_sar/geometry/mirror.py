@@ -36,9 +36,10 @@ def mirrored(prior: GeometryPrior) -> GeometryPrior:
     Rows in the opposite order put cross-range c to -c, and one pixel further where their number is even: the scene centre
     then lies on the row after the middle. Without maps the number of rows is not known, and the pixel is left out.
 
-    Args:
-        prior: of the ray tracer, with pose (``require_traced``).
+    Raises:
+        DataError: see require_traced.
     """
+    require_traced(prior)
     assert prior.pose is not None
     coordinates, features, maps = prior.coordinates, prior.features * SIGNS, prior.maps
     if coordinates is not None:
