@@ -125,9 +125,9 @@ def test_an_untrained_adapter_is_the_base_bit_for_bit(inject, patch, qk_norm):
 
 
 @pytest.mark.parametrize("patch", [2, 4])
-def test_an_untrained_forecast_is_the_base_bit_for_bit(patch):
+def test_untrained_maps_without_forecast_are_the_base_bit_for_bit(patch):
     model, condition = transformer(patch), condition_of()
-    backbone = Backbone(model, stack_of(model, ["map"], patch, maps={"encoder": "forecast"}))
+    backbone = Backbone(model, stack_of(model, ["map"], patch, maps={"encoder": "patch"}))
     assert torch.equal(answer(backbone, condition), plain(model, condition))
 
 
