@@ -74,6 +74,7 @@ def test_without_weight_the_forecast_is_free_and_validation_is_the_flow_alone():
         torch.manual_seed(0)
         loss, values = task.loss(batch)
         losses.append((loss.item(), values["maps/forecast"]))
+        assert values["loss/flow"] == pytest.approx(losses[0][0])
     assert losses[0][1] == losses[1][1] > 0
     assert losses[1][0] == pytest.approx(losses[0][0] + 2 * losses[1][1])
 

@@ -93,7 +93,7 @@ def flow_loss(
     weight = compute_loss_weighting_for_sd3(options.weighting, sigma)
     penalty = _penalty(error, options) * weight[:, None, None, None]
     loss = _weighted(penalty, options, target).mean(dim=(1, 2, 3))
-    return loss, {"sigma/mean": float(sigma.mean())}
+    return loss, {"sigma/mean": float(sigma.mean()), "loss/flow": float(loss.detach().mean())}
 
 
 def forecast_loss(

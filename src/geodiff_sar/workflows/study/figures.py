@@ -96,7 +96,8 @@ def write_errors(path: Path, material: Material, results: list[RowResult]) -> No
 
 
 def write_losses(path: Path, logs: dict[str, Path]) -> None:
-    """Training loss of the first seed of every row, a running mean of at most 25 logged values; ``logs``: its folders."""
+    """Flow-matching loss of the first seed of every row, which all rows share; a running mean of at most 25 logged values.
+    ``logs``: its folders."""
     figure = new_figure(8.0, 4.0)
     axes = figure.subplots()
     for title, folder in logs.items():
@@ -105,21 +106,21 @@ def write_losses(path: Path, logs: dict[str, Path]) -> None:
             window = max(1, min(25, len(loss) // 4))
             smooth = np.convolve(loss, np.ones(window) / window, mode="valid")
             axes.plot(steps[window - 1 :], smooth, lw=1.0, label=title)
-    axes.set(xlabel="step", ylabel="loss")
+    axes.set(xlabel="step", ylabel="flow-matching loss")
     if axes.get_lines():
         axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     _save(path, figure)
 
 
 def logged_loss(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and losses of a training log; where a run was resumed, the later session's value of a step counts."""
+    """Steps and flow-matching losses of a training log; where a run was resumed, the later session's value counts."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     log = EventAccumulator(str(folder))
     log.Reload()
-    if "loss" not in log.Tags()["scalars"]:
+    if "loss/flow" not in log.Tags()["scalars"]:
         return np.empty(0), np.empty(0)
-    latest = {event.step: event.value for event in sorted(log.Scalars("loss"), key=lambda event: event.wall_time)}
+    latest = {event.step: event.value for event in sorted(log.Scalars("loss/flow"), key=lambda event: event.wall_time)}
     steps = np.array(sorted(latest))
     return steps, np.array([latest[step] for step in steps.tolist()])
 
