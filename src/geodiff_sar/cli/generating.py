@@ -10,7 +10,9 @@ from geodiff_sar.cli.app import app
 
 @app.command()
 def generate(
-    pretrained_model: Annotated[str, typer.Option(help="mini, or a folder in diffusers' layout")] = "mini",
+    pretrained_model: Annotated[
+        str, typer.Option(help="mini, a folder in diffusers' layout, or a single .safetensors file")
+    ] = "mini",
     lora_weights: Annotated[str | None, typer.Option(help="adapter: the training's folder, file, or a glob")] = None,
     prompt: Annotated[str | None, typer.Option(help="caption, see docs/formats.md")] = None,
     prompts_file: Annotated[Path | None, typer.Option(help=".txt, .json or .toml with prompts and flags")] = None,
@@ -70,10 +72,13 @@ def generate(
     images_per_prompt: Annotated[int, typer.Option(help="pictures per prompt, with seeds seed, seed+1, ...")] = 1,
     batch_size: Annotated[int, typer.Option(help="pictures made together")] = 8,
     max_token_length: Annotated[int | None, typer.Option(help="T5 tokens; default: the base's")] = None,
-    clip_l: Annotated[Path | None, typer.Option(help="only for single-file checkpoints")] = None,
-    clip_g: Annotated[Path | None, typer.Option(help="only for single-file checkpoints")] = None,
-    t5xxl: Annotated[Path | None, typer.Option(help="only for single-file checkpoints")] = None,
-    vae: Annotated[Path | None, typer.Option(help="only for single-file checkpoints")] = None,
+    clip_l: Annotated[Path | None, typer.Option(help="file of CLIP-L, for a single file without it")] = None,
+    clip_g: Annotated[Path | None, typer.Option(help="file of CLIP-G, for a single file without it")] = None,
+    t5xxl: Annotated[Path | None, typer.Option(help="file of T5-XXL, for a single file without it")] = None,
+    vae: Annotated[Path | None, typer.Option(help="file of the VAE, for a single file without it")] = None,
+    tokenizers: Annotated[
+        Path | None, typer.Option(help="folder of the tokenizers, for a single file; default: the hub's local cache")
+    ] = None,
     use_t5xxl_cache_only: Annotated[
         bool, typer.Option("--use-t5xxl-cache-only", help="zero the CLIP tokens, keep T5 and the pooled vector")
     ] = False,

@@ -20,13 +20,24 @@ def show(file: Annotated[Path, typer.Argument(help="a PNG that this tool wrote")
 
 @app.command(name="check-weights")
 def check_weights(
-    pretrained_model: Annotated[str, typer.Option(help="mini, or a folder in diffusers' layout")] = "mini",
+    pretrained_model: Annotated[
+        str, typer.Option(help="mini, a folder in diffusers' layout, or a single .safetensors file")
+    ] = "mini",
     lora_weights: Annotated[str | None, typer.Option(help="an adapter: folder, file or glob")] = None,
+    clip_l: Annotated[Path | None, typer.Option(help="file of CLIP-L, for a single file without it")] = None,
+    clip_g: Annotated[Path | None, typer.Option(help="file of CLIP-G, for a single file without it")] = None,
+    t5xxl: Annotated[Path | None, typer.Option(help="file of T5-XXL, for a single file without it")] = None,
+    vae: Annotated[Path | None, typer.Option(help="file of the VAE, for a single file without it")] = None,
+    tokenizers: Annotated[
+        Path | None, typer.Option(help="folder of the tokenizers, for a single file; default: the hub's local cache")
+    ] = None,
 ) -> None:
     """Say which parts are found, their sizes, number formats, key counts and hashes, and what is missing or damaged."""
+    from geodiff_sar.model.base_files import BaseFiles
     from geodiff_sar.workflows.check_weights import check_weights as run
 
-    text, intact = run(pretrained_model, lora_weights)
+    base = BaseFiles(pretrained_model, clip_l, clip_g, t5xxl, vae, tokenizers)
+    text, intact = run(base, lora_weights)
     typer.echo(text)
     if not intact:
         raise typer.Exit(2)

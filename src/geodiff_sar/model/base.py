@@ -1,36 +1,27 @@
-"""Base models: the embedded ``mini`` and any folder in diffusers' layout."""
+"""Base models: the embedded ``mini``, any folder in diffusers' layout, and single files."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, SD3Transformer2DModel
-from pydantic import Field
-from transformers import AutoTokenizer, CLIPTextModelWithProjection, PreTrainedTokenizerFast, T5EncoderModel
+from diffusers import SD3Transformer2DModel
 from transformers.utils import logging as transformers_logging
 
-from geodiff_sar.core.config import Options, parse_options
+from geodiff_sar.core.config import parse_options
 from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.core.files import read_json, sha256_bytes, sha256_file
-from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.model.base_files import BaseFiles
+from geodiff_sar.model.base_parts import CLASSES, PARTS, TOKENIZERS, BaseSettings, BaseSource, Tokenizers
+from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.model.text import TextEncoders
+from geodiff_sar.model.tokenizers import load_tokenizer
 from geodiff_sar.model.vae import VaeCodec
 
 EMBEDDED = {"mini": Path(__file__).resolve().parent.parent / "weights" / "mini"}
 """Base models that ship in the package, by name."""
 
 SETTINGS_FILE = "geodiff_base.json"
-CLASSES: dict[str, Any] = {
-    "transformer": SD3Transformer2DModel,
-    "vae": AutoencoderKL,
-    "text_encoder": CLIPTextModelWithProjection,
-    "text_encoder_2": CLIPTextModelWithProjection,
-    "text_encoder_3": T5EncoderModel,
-}
-PARTS = tuple(CLASSES)
-TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
-
 MODEL_INDEX = {
     "_class_name": "StableDiffusion3Pipeline",
     "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
@@ -46,28 +37,12 @@ MODEL_INDEX = {
 """Lets diffusers' own StableDiffusion3Pipeline load a base folder."""
 
 
-class BaseSettings(Options):
-    """What a base model was trained with; ``geodiff_base.json`` in its folder, or SD3.5's values without that file."""
-
-    resolution: tuple[int, int] = Field(description="width and height of its native picture, pixels")
-    shift: float = Field(default=3.0, gt=0, description="timestep shift of its training")
-    t5_length: int = Field(default=256, ge=1, description="number of T5 tokens")
-    remap: AmplitudeRemap = Field(
-        default=AmplitudeRemap(exponent=1.0), description="amplitude to pixel remap of its training"
-    )
-    embed_dim: int | None = Field(
-        default=None, ge=1, description="width of the modality embeddings; None: from the pooled width"
-    )
-    guidance_scale: float = Field(default=7.5, ge=0, description="guidance scale that suits it")
-
-
 @dataclass
 class BaseModel:
     """A base model in memory.
 
     Attributes:
         name: how the user called it.
-        folder: where its files are.
         transformer: the MMDiT.
         vae: the autoencoder as a codec of grey chips.
         text: the text encoders.
@@ -76,7 +51,6 @@ class BaseModel:
     """
 
     name: str
-    folder: Path
     transformer: SD3Transformer2DModel
     vae: VaeCodec
     text: TextEncoders
@@ -89,61 +63,95 @@ class BaseModel:
         return int(self.transformer.config["pos_embed_max_size"]) * self.vae.grain
 
 
+class FolderBase:
+    """A base model in a folder of diffusers' layout."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def load(self, part: str, dtype: torch.dtype) -> Any:
+        """One part with its weights, as load_part."""
+        return load_part(self.folder, part, dtype)
+
+    def empty(self, part: str) -> Any:
+        """One part without weights, as empty_part."""
+        return empty_part(self.folder, part)
+
+    def hash(self, part: str) -> str:
+        """Content hash of one part, as part_hash."""
+        return part_hash(self.folder, part)
+
+    def tokenizers(self) -> Tokenizers:
+        """The three tokenizers, as load_tokenizers."""
+        return load_tokenizers(self.folder)
+
+    def settings(self, native_size: int) -> BaseSettings:
+        """What it was trained with, as read_settings."""
+        return read_settings(self.folder, native_size)
+
+
+def open_base(base: str | BaseFiles) -> BaseSource:
+    """The files of a base, found but not loaded.
+
+    Raises:
+        OptionError: nothing of that name, or separate files beside a folder.
+    """
+    files = BaseFiles.of(base)
+    if files.is_single:
+        return SingleFileBase(files)
+    files.refuse_separate()
+    return FolderBase(base_folder(files.name))
+
+
 def base_folder(name: str) -> Path:
     """Folder of the base called ``name``: an embedded name or a path to a folder in diffusers' layout."""
     folder = EMBEDDED.get(name, Path(name))
-    if folder.is_file():
+    if not folder.is_dir():
         raise OptionError(
             "base (--pretrained_model)",
             repr(name),
-            "a folder in diffusers' layout; this version cannot load single-file checkpoints yet",
-            "convert it with diffusers (StableDiffusion3Pipeline.from_single_file(...).save_pretrained(FOLDER))",
-        )
-    if not folder.is_dir():
-        raise OptionError(
-            "base",
-            repr(name),
-            f"one of {', '.join(EMBEDDED)}, or an existing folder in diffusers' layout",
+            f"one of {', '.join(EMBEDDED)}, an existing folder in diffusers' layout, or a .safetensors file",
             "correct the name or the path",
         )
     return folder
 
 
-def load_base(name: str, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> BaseModel:
-    """Load a base model for inference or adapter training; no network is touched.
+def load_base(
+    base: str | BaseFiles, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+) -> BaseModel:
+    """Load a base model for inference or adapter training, part by part; no network is touched.
 
     Args:
-        name: "mini" or a folder in diffusers' layout.
+        base: "mini", a folder in diffusers' layout, or a single file, with its separate files if it has any.
         dtype: number format of all parts.
         device: where to put them; None: the CPU.
 
     Raises:
         FileError: a part is missing or damaged.
+        OptionError: nothing of that name.
     """
-    folder = base_folder(name)
+    name, source = BaseFiles.of(base).name, open_base(base)
     quiet_libraries()
-    hashes = {part: part_hash(folder, part) for part in PARTS}
-    transformer = load_part(folder, "transformer", dtype)
-    vae = load_part(folder, "vae", dtype)
-    clip_l = load_part(folder, "text_encoder", dtype)
-    clip_g = load_part(folder, "text_encoder_2", dtype)
-    t5 = load_part(folder, "text_encoder_3", dtype)
-    for part in (transformer, vae, clip_l, clip_g, t5):
-        part.eval().requires_grad_(False)
-        torch.nn.Module.to(part, device or torch.device("cpu"))
-    vae_config = vae.config
-    reduction = 2 ** (len(vae_config["block_out_channels"]) - 1)
-    settings = read_settings(folder, transformer.config["sample_size"] * reduction)
+    hashes = {part: source.hash(part) for part in PARTS}
+    tokenizers = source.tokenizers()
+    loaded = {}
+    for part in PARTS:
+        loaded[part] = source.load(part, dtype).eval().requires_grad_(False)
+        torch.nn.Module.to(loaded[part], device or torch.device("cpu"))
+    transformer, vae = loaded["transformer"], loaded["vae"]
+    reduction = 2 ** (len(vae.config["block_out_channels"]) - 1)
+    settings = source.settings(transformer.config["sample_size"] * reduction)
     text_hash = sha256_bytes(*(hashes[part].encode() for part in PARTS[2:]))
-    text = TextEncoders(clip_l, clip_g, t5, load_tokenizers(folder), settings.t5_length, text_hash)
+    clip_l, clip_g, t5 = (loaded[part] for part in PARTS[2:])
+    text = TextEncoders(clip_l, clip_g, t5, tokenizers, settings.t5_length, text_hash)
     codec = VaeCodec(vae, transformer.config["patch_size"], hashes["vae"])
-    return BaseModel(name, folder, transformer, codec, text.eval(), settings, _whole_hash(hashes))
+    return BaseModel(name, transformer, codec, text.eval(), settings, _whole_hash(hashes))
 
 
-def base_hash(name: str) -> str:
+def base_hash(base: str | BaseFiles) -> str:
     """Content hash over the weights of all parts, as ``BaseModel.hash``, without loading them."""
-    folder = base_folder(name)
-    return _whole_hash({part: part_hash(folder, part) for part in PARTS})
+    source = open_base(base)
+    return _whole_hash({part: source.hash(part) for part in PARTS})
 
 
 def _whole_hash(hashes: dict[str, str]) -> str:
@@ -193,27 +201,18 @@ def empty_part(folder: Path, part: str) -> Any:
 
 def expected_tensors(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors that one part's configuration asks for; errors as empty_part."""
-    module = empty_part(folder, part)
+    return tensor_shapes(empty_part(folder, part))
+
+
+def tensor_shapes(module: Any) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a part's tensors, without those that are the same as others."""
     tied = set(getattr(module, "_tied_weights_keys", None) or ())
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if name not in tied}
 
 
-def load_tokenizers(
-    folder: Path,
-) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
+def load_tokenizers(folder: Path) -> Tokenizers:
     """The three tokenizers of a base, from ``tokenizer.json`` or from vocabulary and merges."""
-    loaded = []
-    for part in TOKENIZERS:
-        if (folder / part / "tokenizer.json").is_file():
-            kind: Any = PreTrainedTokenizerFast
-        elif any((folder / part / name).is_file() for name in ("vocab.json", "spiece.model")):  # as SD3.5's own folder
-            kind = AutoTokenizer
-        else:
-            raise FileError(folder / part / "tokenizer.json", "no such file", f"a base holds '{part}'", _REMEDY)
-        try:
-            loaded.append(kind.from_pretrained(folder / part, local_files_only=True))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise FileError(folder / part, f"cannot be read ({str(error)[:200]})", "a tokenizer", _REMEDY) from error
+    loaded = [load_tokenizer(folder / part) for part in TOKENIZERS]
     return (loaded[0], loaded[1], loaded[2])
 
 

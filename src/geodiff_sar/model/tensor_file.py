@@ -1,20 +1,31 @@
 """Safetensors files: read strictly and with their header, written with the same bytes for the same content."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from geodiff_sar.core.errors import FileError
+from geodiff_sar.core.errors import FileError, GeodiffError
 from geodiff_sar.core.files import open_binary, require_file
 
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
 
 PICKLE_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """What a header says of one tensor: its number format as safetensors calls it (BF16, F8_E4M3, ...) and its shape."""
+
+    format: str
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,22 @@ class TensorFile:
 
 
 def read_tensor_file(path: Path) -> TensorFile:
-    """All tensors and header texts of a safetensors file.
+    """All tensors and header texts of a safetensors file; errors as open_tensors."""
+    with open_tensors(path) as file:
+        names = list(file.keys())
+        return TensorFile(path, {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {}))
+
+
+def read_header(path: Path) -> dict[str, TensorEntry]:
+    """Number format and shape of every tensor, by name; no tensor is read. Errors as open_tensors."""
+    with open_tensors(path) as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        return {name: TensorEntry(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Any]:
+    """A safetensors file as the library opens it: mapped into memory, so that a tensor costs memory when it is used.
 
     Lengths, offsets and shapes are checked before any tensor is made. A pickle is refused without being read.
 
@@ -38,12 +64,13 @@ def read_tensor_file(path: Path) -> TensorFile:
     _check_beginning(path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            names = list(file.keys())
-            tensors = {name: file.get_tensor(name) for name in names}
+            yield file
+    except GeodiffError:
+        raise
     except (SafetensorError, OSError, ValueError, TypeError) as error:
+        if "not fully covered" in str(error):
+            raise _damaged(path, "its header promises more or fewer bytes than it holds: it is cut off") from error
         raise _damaged(path, f"cannot be read ({str(error)[:200]})") from error
-    return TensorFile(path, tensors, metadata)
 
 
 def packed(state: dict[str, Tensor], header: dict[str, str]) -> bytes:

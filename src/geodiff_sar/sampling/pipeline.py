@@ -22,6 +22,7 @@ from geodiff_sar.model.adapter import load_adapter
 from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.base import BaseModel, load_base
+from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.sampling.branches import BranchBuilder, ChipRequest
 from geodiff_sar.sampling.guidance import GuidanceOptions, guided_velocity
 from geodiff_sar.sampling.solvers import SOLVERS, flow_sigmas
@@ -82,7 +83,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
     @classmethod
     def from_pretrained(  # pyright: ignore
         cls,
-        pretrained_model: str = "mini",
+        pretrained_model: str | BaseFiles = "mini",
         lora_weights: str | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | None = None,
@@ -90,7 +91,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         """Pipeline from files.
 
         Args:
-            pretrained_model: "mini" or a folder in diffusers' layout.
+            pretrained_model: "mini", a folder in diffusers' layout, or a single file.
             lora_weights: an adapter's folder, one of its files, or a glob; None: the base alone.
             dtype: number format of the base.
             device: where to put it; None: the CPU.

@@ -14,39 +14,36 @@ from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.model.adapter import load_conditioning, read_record
 from geodiff_sar.model.adapter_files import AdapterFiles, resolve_adapter
 from geodiff_sar.model.base import (
-    PARTS,
     SETTINGS_FILE,
     base_folder,
     base_hash,
-    empty_part,
     expected_tensors,
     load_tokenizers,
+    open_base,
+    tensor_shapes,
 )
+from geodiff_sar.model.base_files import BaseFiles
+from geodiff_sar.model.base_parts import PARTS, BaseSource
 from geodiff_sar.model.lora import add_lora, lora_state_dict
+from geodiff_sar.model.single_file.source import SingleFileBase
+from geodiff_sar.workflows.check_single_file import Findings, single_file_findings
 
 
-def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str, bool]:
+def check_weights(base: str | BaseFiles, lora_weights: str | None) -> tuple[str, bool]:
     """Report on a base and, if named, an adapter; returns the report and whether everything needed is intact.
 
     Every tensor is read, so a truncated or damaged file is found, and compared with what the configuration asks for.
     """
-    folder = base_folder(pretrained_model)
-    rows, problems = [], []
-    for part in PARTS:
-        files = sorted((folder / part).glob("*.safetensors"))
-        if not (folder / part / "config.json").is_file():
-            problems.append(f"{folder / part / 'config.json'}: missing")
-        if not files:
-            problems.append(f"{folder / part}: no .safetensors file")
-        before = len(problems)
-        for file in files:
-            rows.append(_row(part, file, problems))
-        if files and len(problems) == before and (folder / part / "config.json").is_file():
-            problems += _tensor_problems(folder, part, files)
-    try:
-        load_tokenizers(folder)
-    except GeodiffError as error:
-        problems.append(f"{error.subject}: {error.found}")
+    files, source = BaseFiles.of(base), open_base(base)
+    if isinstance(source, SingleFileBase):
+        findings = single_file_findings(source)
+        heading = f"base '{files.name}': {findings.model}\nsettings: those of SD3.5"
+    else:
+        folder = base_folder(files.name)
+        findings = _folder_findings(folder)
+        settings = SETTINGS_FILE if (folder / SETTINGS_FILE).is_file() else "those of SD3.5"
+        heading = f"base '{files.name}' in {folder}\nsettings: {settings}"
+    rows, problems = findings.rows, findings.problems
     if lora_weights is not None:
         try:
             found = resolve_adapter(lora_weights)
@@ -55,8 +52,8 @@ def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str,
             if found.fusion_weights is not None:
                 rows.append(_row("adapter conditioning", found.fusion_weights, problems))
             if not problems:  # the record and every tensor of the conditioning, against this base
-                load_conditioning(found, base_hash(pretrained_model))
-                problems += _adapter_problems(folder, found)
+                load_conditioning(found, base_hash(files))
+                problems += _adapter_problems(source, found)
         except GeodiffError as error:
             problems.append(str(error))
     table = Table("part", "file", "MB", "tensors", "number formats", "sha256", box=None)
@@ -64,13 +61,36 @@ def check_weights(pretrained_model: str, lora_weights: str | None) -> tuple[str,
         table.add_row(*row)
     console = Console(width=140)
     with console.capture() as captured:
-        console.print(f"base '{pretrained_model}' in {folder}", soft_wrap=True)
-        console.print(f"settings: {SETTINGS_FILE if (folder / SETTINGS_FILE).is_file() else 'those of SD3.5'}")
+        console.print(heading, markup=False, highlight=False, soft_wrap=True)
         console.print(table)
+        for note in findings.notes:
+            console.print(f"note: {note}", markup=False, soft_wrap=True)
         for problem in problems:
             console.print(f"PROBLEM  {problem}", markup=False, soft_wrap=True)
         console.print("everything needed is there and intact" if not problems else f"{len(problems)} problems")
     return captured.get().rstrip(), not problems
+
+
+def _folder_findings(folder: Path) -> Findings:
+    """Every part of a folder in diffusers' layout, compared with its configuration."""
+    findings = Findings("")
+    problems = findings.problems
+    for part in PARTS:
+        files = sorted((folder / part).glob("*.safetensors"))
+        if not (folder / part / "config.json").is_file():
+            problems.append(f"{folder / part / 'config.json'}: missing")
+        if not files:
+            problems.append(f"{folder / part}: no .safetensors file")
+        before = len(problems)
+        for file in files:
+            findings.rows.append(_row(part, file, problems))
+        if files and len(problems) == before and (folder / part / "config.json").is_file():
+            problems += _tensor_problems(folder, part, files)
+    try:
+        load_tokenizers(folder)
+    except GeodiffError as error:
+        problems.append(f"{error.subject}: {error.found}")
+    return findings
 
 
 def _tensor_problems(folder: Path, part: str, files: list[Path]) -> list[str]:
@@ -83,7 +103,7 @@ def _tensor_problems(folder: Path, part: str, files: list[Path]) -> list[str]:
     return [f"{folder / part}: {problems}"] if problems else []
 
 
-def _adapter_problems(folder: Path, files: AdapterFiles) -> list[str]:
+def _adapter_problems(source: BaseSource, files: AdapterFiles) -> list[str]:
     """Tensors that the adapter's record asks for and its weights lack, and the other way round."""
     record = read_record(files)
     if record.lora is None and not record.full:
@@ -91,9 +111,9 @@ def _adapter_problems(folder: Path, files: AdapterFiles) -> list[str]:
     if files.weights is None:
         return [f"{files.record}: the weights beside it are missing"]
     if record.full:
-        wanted: dict[str, Any] = dict(expected_tensors(folder, "transformer"))
+        wanted: dict[str, Any] = dict(tensor_shapes(source.empty("transformer")))
     else:
-        transformer = empty_part(folder, "transformer")
+        transformer = source.empty("transformer")
         add_lora(transformer, record.lora, seed=0)  # pyright: ignore
         wanted = dict(lora_state_dict(transformer))
     problems = mismatch(wanted, _shapes([files.weights]))

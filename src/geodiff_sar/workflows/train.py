@@ -68,12 +68,12 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     shown = with_mirror_images(training) if config.data.mirror else training
     shown = with_moved_copies(shown, config.data.moved_copies, config.data.moved_pixels, options.seed)
     start = None if config.start_from is None else resolve_adapter(config.start_from, "start_from")
-    fingerprint = {"base_hash": base_hash(config.base), **data_fingerprint(training, validation)}
+    fingerprint = {"base_hash": base_hash(config.base_files), **data_fingerprint(training, validation)}
     if start is not None:
         fingerprint["start_from"] = start.sha256
     folder = Path(config.output_dir) / config.output_name
     resume_from = on_main_process(accelerator, lambda: check_run_folder(folder, config, fingerprint))
-    base = load_base(config.base, _base_dtype(options.precision), accelerator.device)
+    base = load_base(config.base_files, _base_dtype(options.precision), accelerator.device)
     remap = config.remap or base.settings.remap
     resolution = config.data.buckets.resolution or base.settings.resolution
     cache = Path(config.data.cache.folder) if config.data.cache.folder else folder / "cache"

@@ -1,5 +1,6 @@
 """Everything `geodiff-sar train` reads."""
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +18,7 @@ from geodiff_sar.core.condition import Needs
 from geodiff_sar.core.config import Options, PlainName, parse_options
 from geodiff_sar.data.options import DataOptions
 from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.lora import LoraOptions
 from geodiff_sar.training.ema import EmaOptions
 from geodiff_sar.training.loop_options import LoopOptions
@@ -31,7 +33,14 @@ class TrainConfig(Options):
 
     remedy: ClassVar[str] = "correct these keys; `geodiff-sar list options` prints all of them"
 
-    base: str = Field(default="mini", description="mini, or a folder in diffusers' layout")
+    base: str = Field(default="mini", description="mini, a folder in diffusers' layout, or a single .safetensors file")
+    clip_l: str | None = Field(default=None, description="file of CLIP-L, for a base in a single file without it")
+    clip_g: str | None = Field(default=None, description="file of CLIP-G, likewise")
+    t5xxl: str | None = Field(default=None, description="file of T5-XXL, likewise")
+    vae: str | None = Field(default=None, description="file of the VAE, likewise")
+    tokenizers: str | None = Field(
+        default=None, description="folder of the tokenizers for a single file; None: those in the hub's local cache"
+    )
     output_dir: str = Field(default="output", description="the run writes into <output_dir>/<output_name>")
     output_name: PlainName = Field(default="geodiff", description="name of the run and first part of its file names")
     resume: str = Field(
@@ -97,6 +106,12 @@ class TrainConfig(Options):
         if not self.needs.image and self.data.image_condition == "self":
             raise ValueError("data.image_condition = 'self', but this adapter takes no reference")
         return self
+
+    @property
+    def base_files(self) -> BaseFiles:
+        """The base model's files."""
+        options = ("clip_l", "clip_g", "t5xxl", "vae", "tokenizers")
+        return BaseFiles(self.base, **{o: Path(value) for o in options if (value := getattr(self, o)) is not None})
 
     @property
     def needs(self) -> Needs:

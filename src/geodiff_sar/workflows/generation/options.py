@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from geodiff_sar.core.config import Options, PlainName, parse_options
 from geodiff_sar.core.errors import FileError, OptionError
+from geodiff_sar.model.base_files import BaseFiles
 
 
 class GenerateRequest(Options):
@@ -53,6 +54,7 @@ class GenerateRequest(Options):
     clip_g: Path | None = None
     t5xxl: Path | None = None
     vae: Path | None = None
+    tokenizers: Path | None = None
     use_t5xxl_cache_only: bool = False
     output_dir: Path = Path("output/inference")
     output_name: PlainName | None = None
@@ -63,6 +65,11 @@ class GenerateRequest(Options):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     source: Path | None = None
+
+    @property
+    def base(self) -> BaseFiles:
+        """The base model's files."""
+        return BaseFiles(self.pretrained_model, self.clip_l, self.clip_g, self.t5xxl, self.vae, self.tokenizers)
 
     @field_validator("skip_layers", mode="before")
     @classmethod

@@ -73,7 +73,8 @@ def make_recipe(
 
     kept = request.model_dump(mode="json", exclude={"prompts_file", "source", "prompt", "azimuths", "output_dir"})
     if request.pretrained_model not in EMBEDDED:
-        kept["pretrained_model"] = str(session.base.folder.resolve())
+        kept["pretrained_model"] = str(Path(request.pretrained_model).resolve())
+    kept |= {option: str(path) for option, path in request.base.absolute().separate.items()}
     if session.adapter is not None:
         kept["lora_weights"] = str(session.adapter.files.record.resolve())
     pose = job.request.pose

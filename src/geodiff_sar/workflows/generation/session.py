@@ -41,19 +41,11 @@ class Session:
 
 def open_session(request: GenerateRequest) -> Session:
     """Load base and adapter, check the options against them."""
-    for option in ("clip_l", "clip_g", "t5xxl", "vae"):
-        if getattr(request, option) is not None:
-            raise OptionError(
-                f"--{option}",
-                str(getattr(request, option)),
-                "separate files belong to single-file SD3.5 checkpoints, which this version cannot load yet",
-                "give --pretrained_model a folder in diffusers' layout, which holds all parts",
-            )
     device = choose_device(request.device, "--device")
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.get(
         request.dtype, torch.float32 if device.type == "cpu" else torch.bfloat16
     )
-    base = load_base(request.pretrained_model, dtype, device)
+    base = load_base(request.base, dtype, device)
     if request.max_token_length is not None:
         base.text.t5_length = request.max_token_length
     adapter = None

@@ -1,0 +1,63 @@
+"""The parts of a base model, and what it was trained with."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from diffusers import AutoencoderKL, SD3Transformer2DModel
+from pydantic import Field
+from transformers import CLIPTextModelWithProjection, PreTrainedTokenizerBase, T5EncoderModel
+
+from geodiff_sar.core.config import Options
+from geodiff_sar.data.remap import AmplitudeRemap
+
+CLASSES: dict[str, Any] = {
+    "transformer": SD3Transformer2DModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModelWithProjection,
+    "text_encoder_2": CLIPTextModelWithProjection,
+    "text_encoder_3": T5EncoderModel,
+}
+PARTS = tuple(CLASSES)
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+
+Tokenizers = tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase, PreTrainedTokenizerBase]
+
+
+class BaseSettings(Options):
+    """What a base model was trained with; ``geodiff_base.json`` in its folder, or SD3.5's values without that file."""
+
+    resolution: tuple[int, int] = Field(description="width and height of its native picture, pixels")
+    shift: float = Field(default=3.0, gt=0, description="timestep shift of its training")
+    t5_length: int = Field(default=256, ge=1, description="number of T5 tokens")
+    remap: AmplitudeRemap = Field(
+        default=AmplitudeRemap(exponent=1.0), description="amplitude to pixel remap of its training"
+    )
+    embed_dim: int | None = Field(
+        default=None, ge=1, description="width of the modality embeddings; None: from the pooled width"
+    )
+    guidance_scale: float = Field(default=7.5, ge=0, description="guidance scale that suits it")
+
+
+@runtime_checkable
+class BaseSource(Protocol):
+    """Files of a base model, of whatever kind; every method raises FileError where they are missing or damaged."""
+
+    def load(self, part: str, dtype: torch.dtype) -> Any:
+        """One part with its weights, on the CPU."""
+        ...
+
+    def empty(self, part: str) -> Any:
+        """One part without weights, on the meta device."""
+        ...
+
+    def hash(self, part: str) -> str:
+        """Content hash of one part: configuration, weights, and the tokenizer of a text encoder."""
+        ...
+
+    def tokenizers(self) -> Tokenizers:
+        """Tokenizers of CLIP-L, CLIP-G and T5."""
+        ...
+
+    def settings(self, native_size: int) -> BaseSettings:
+        """What it was trained with; ``native_size`` is the side of its picture by its transformer, pixels."""
+        ...

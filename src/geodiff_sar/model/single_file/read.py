@@ -1,0 +1,87 @@
+"""Tensors and content hash of one part of a file, in the number format that is wanted."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from geodiff_sar.core.errors import FileError
+from geodiff_sar.model.single_file.convert import is_scale
+from geodiff_sar.model.single_file.layout import PartFile
+from geodiff_sar.model.tensor_file import open_tensors
+
+FORMATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
+"""Number formats of weights that can be cast, as safetensors calls them."""
+
+
+def read_part(file: PartFile, dtype: torch.dtype, kept_float: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """Tensors of a part by name without prefix.
+
+    The file is mapped into memory: what is stored in ``dtype`` already costs no memory of its own, and of the rest one tensor
+    at a time is there twice. An fp8 weight with a scale beside it is multiplied by that.
+
+    Args:
+        file: the part.
+        dtype: number format of the result.
+        kept_float: modules whose weights stay float32.
+
+    Raises:
+        FileError: a damaged file, or weights in a format that cannot be cast.
+    """
+    check_formats(file)
+    tensors = {}
+    with open_tensors(file.path) as opened:
+        for name in file.entries:
+            if is_scale(name):
+                continue
+            wanted = torch.float32 if any(word in name.split(".") for word in kept_float) else dtype
+            tensor = opened.get_tensor(file.prefix + name)
+            scale = _scale_of(name, file)
+            if scale is not None:
+                tensor = tensor.to(torch.float32) * opened.get_tensor(file.prefix + scale).to(torch.float32)
+            tensors[name] = tensor.to(wanted)
+    return tensors
+
+
+def check_formats(file: PartFile) -> None:
+    """Make sure that the weights are stored in floating point.
+
+    Raises:
+        FileError: they are not.
+    """
+    wrong = [name for name, entry in file.entries.items() if entry.format not in FORMATS]
+    if wrong:
+        kinds = ", ".join(sorted({file.entries[name].format for name in wrong}))
+        raise FileError(
+            file.path,
+            f"{len(wrong)} tensors are stored as {kinds} ({file.prefix + wrong[0]} ...)",
+            f"weights in floating point ({', '.join(FORMATS)})",
+            "take the file in bf16, fp16 or fp8",
+        )
+
+
+def part_digest(file: PartFile) -> str:
+    """Content hash of the tensors of a part: names without prefix, formats, shapes and bytes, whatever file they are in."""
+    state = file.path.stat()
+    return _digest(file.path, file.prefix, tuple(sorted(file.entries)), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=32)  # a run asks for the hash before and after loading
+def _digest(path: Path, prefix: str, names: tuple[str, ...], size: int, modified: int) -> str:
+    digest = hashlib.sha256()
+    with open_tensors(path) as opened:
+        for name in names:
+            tensor = opened.get_tensor(prefix + name)
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+            digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _scale_of(name: str, file: PartFile) -> str | None:
+    if not name.endswith(".weight"):
+        return None
+    module = name.removesuffix(".weight")
+    choices = (f"{module}.scale_weight", f"{module}.weight_scale")
+    return next((choice for choice in choices if choice in file.entries), None)
