@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -71,3 +73,21 @@ def test_check_train_generate_and_again_from_the_recipe(models, chips_root, tmp_
     )
     with pytest.raises(DataError, match="was trained on the base"):
         run("generate", *flags(files), "--lora-weights", adapter, *drawn, "--output-dir", tmp_path / "d")
+
+
+def test_round_trip_of_chips_reads_the_vae_alone(models, tmp_path):
+    files = write_checkpoint(tmp_path / "whole", models)
+    bare = write_checkpoint(tmp_path / "bare", models, inside=("transformer",))
+    chips = tmp_path / "chips"
+    chips.mkdir()
+    for k in range(2):
+        grey = np.random.default_rng(k).integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(grey).save(chips / f"{k}.png")
+        (chips / f"{k}.txt").write_text(CAPTION)
+    given = ["--data", chips, "--out", tmp_path / "out", "--base"]
+    assert "psnr_db" in run("roundtrip", *given, files.name)
+    inside = (tmp_path / "out" / "roundtrip.json").read_text()
+    with pytest.raises(GeodiffError, match="--vae FILE"):
+        run("roundtrip", *given, bare.name)
+    run("roundtrip", *given, bare.name, "--vae", bare.vae)
+    assert (tmp_path / "out" / "roundtrip.json").read_text() == inside

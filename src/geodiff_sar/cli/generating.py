@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from geodiff_sar.cli.app import app
+from geodiff_sar.cli.base_options import ClipG, ClipL, Pretrained, T5Xxl, TokenizerFolder, Vae
 
 
 @app.command()
 def generate(
-    pretrained_model: Annotated[
-        str, typer.Option(help="mini, a folder in diffusers' layout, or a single .safetensors file")
-    ] = "mini",
+    pretrained_model: Pretrained = "mini",
     lora_weights: Annotated[str | None, typer.Option(help="adapter: the training's folder, file, or a glob")] = None,
     prompt: Annotated[str | None, typer.Option(help="caption, see docs/formats.md")] = None,
     prompts_file: Annotated[Path | None, typer.Option(help=".txt, .json or .toml with prompts and flags")] = None,
@@ -72,13 +71,11 @@ def generate(
     images_per_prompt: Annotated[int, typer.Option(help="pictures per prompt, with seeds seed, seed+1, ...")] = 1,
     batch_size: Annotated[int, typer.Option(help="pictures made together")] = 8,
     max_token_length: Annotated[int | None, typer.Option(help="T5 tokens; default: the base's")] = None,
-    clip_l: Annotated[Path | None, typer.Option(help="file of CLIP-L, for a single file without it")] = None,
-    clip_g: Annotated[Path | None, typer.Option(help="file of CLIP-G, for a single file without it")] = None,
-    t5xxl: Annotated[Path | None, typer.Option(help="file of T5-XXL, for a single file without it")] = None,
-    vae: Annotated[Path | None, typer.Option(help="file of the VAE, for a single file without it")] = None,
-    tokenizers: Annotated[
-        Path | None, typer.Option(help="folder of the tokenizers, for a single file; default: the hub's local cache")
-    ] = None,
+    clip_l: ClipL = None,
+    clip_g: ClipG = None,
+    t5xxl: T5Xxl = None,
+    vae: Vae = None,
+    tokenizers: TokenizerFolder = None,
     use_t5xxl_cache_only: Annotated[
         bool, typer.Option("--use-t5xxl-cache-only", help="zero the CLIP tokens, keep T5 and the pooled vector")
     ] = False,
@@ -110,12 +107,13 @@ def generate(
 def roundtrip(
     data: Annotated[Path, typer.Option(help="folder of chips, any layout")],
     out: Annotated[Path, typer.Option(help="folder for roundtrip.json and roundtrip.png")],
-    base: Annotated[str, typer.Option(help="mini, or a folder in diffusers' layout")] = "mini",
+    base: Pretrained = "mini",
+    vae: Vae = None,
     most: Annotated[int, typer.Option(min=1, help="at most so many chips, spread evenly")] = 200,
 ) -> None:
     """Pass chips through a base's autoencoder: does it keep speckle, histogram and detail?"""
-    settings = dict(locals())
+    from geodiff_sar.model.base_files import BaseFiles
     from geodiff_sar.workflows.roundtrip import RoundTripRequest
     from geodiff_sar.workflows.roundtrip import roundtrip as run
 
-    typer.echo(run(RoundTripRequest(**settings)))
+    typer.echo(run(RoundTripRequest(data, out, BaseFiles(base, vae=vae), most)))

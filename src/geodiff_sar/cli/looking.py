@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from geodiff_sar.cli.app import app
+from geodiff_sar.cli.base_options import ClipG, ClipL, Pretrained, T5Xxl, TokenizerFolder, Vae
 
 
 @app.command()
@@ -20,17 +21,13 @@ def show(file: Annotated[Path, typer.Argument(help="a PNG that this tool wrote")
 
 @app.command(name="check-weights")
 def check_weights(
-    pretrained_model: Annotated[
-        str, typer.Option(help="mini, a folder in diffusers' layout, or a single .safetensors file")
-    ] = "mini",
+    pretrained_model: Pretrained = "mini",
     lora_weights: Annotated[str | None, typer.Option(help="an adapter: folder, file or glob")] = None,
-    clip_l: Annotated[Path | None, typer.Option(help="file of CLIP-L, for a single file without it")] = None,
-    clip_g: Annotated[Path | None, typer.Option(help="file of CLIP-G, for a single file without it")] = None,
-    t5xxl: Annotated[Path | None, typer.Option(help="file of T5-XXL, for a single file without it")] = None,
-    vae: Annotated[Path | None, typer.Option(help="file of the VAE, for a single file without it")] = None,
-    tokenizers: Annotated[
-        Path | None, typer.Option(help="folder of the tokenizers, for a single file; default: the hub's local cache")
-    ] = None,
+    clip_l: ClipL = None,
+    clip_g: ClipG = None,
+    t5xxl: T5Xxl = None,
+    vae: Vae = None,
+    tokenizers: TokenizerFolder = None,
 ) -> None:
     """Say which parts are found, their sizes, number formats, key counts and hashes, and what is missing or damaged."""
     from geodiff_sar.model.base_files import BaseFiles

@@ -1,4 +1,4 @@
-"""Base models: the embedded ``mini``, any folder in diffusers' layout, and single files."""
+"""Base models: the embedded ``mini``, any folder in diffusers' layout, one on the hub, and single files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.core.files import read_json, sha256_bytes, sha256_file
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.base_parts import CLASSES, PARTS, TOKENIZERS, BaseSettings, BaseSource, Tokenizers
+from geodiff_sar.model.hub import hub_folder, is_hub_id
 from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.tokenizers import load_tokenizer
@@ -69,6 +70,9 @@ class FolderBase:
     def __init__(self, folder: Path):
         self.folder = folder
 
+    def require_complete(self) -> None:
+        """Nothing to do: every part is looked at when its turn comes, and no two can be of different models."""
+
     def load(self, part: str, dtype: torch.dtype) -> Any:
         """One part with its weights, as load_part."""
         return load_part(self.folder, part, dtype)
@@ -94,7 +98,7 @@ def open_base(base: str | BaseFiles) -> BaseSource:
     """The files of a base, found but not loaded.
 
     Raises:
-        OptionError: nothing of that name, or separate files beside a folder.
+        OptionError: nothing of that name, a repository that cannot be read, or separate files beside a folder.
     """
     files = BaseFiles.of(base)
     if files.is_single:
@@ -104,13 +108,16 @@ def open_base(base: str | BaseFiles) -> BaseSource:
 
 
 def base_folder(name: str) -> Path:
-    """Folder of the base called ``name``: an embedded name or a path to a folder in diffusers' layout."""
+    """Folder of the base called ``name``: an embedded name, a folder in diffusers' layout, or a repository of the hub."""
+    if is_hub_id(name):
+        return hub_folder(name)
     folder = EMBEDDED.get(name, Path(name))
     if not folder.is_dir():
         raise OptionError(
             "base (--pretrained_model)",
             repr(name),
-            f"one of {', '.join(EMBEDDED)}, an existing folder in diffusers' layout, or a .safetensors file",
+            f"one of {', '.join(EMBEDDED)}, an existing folder in diffusers' layout, a .safetensors file, or a repository "
+            "(owner/name) of the hub",
             "correct the name or the path",
         )
     return folder
@@ -119,10 +126,11 @@ def base_folder(name: str) -> Path:
 def load_base(
     base: str | BaseFiles, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> BaseModel:
-    """Load a base model for inference or adapter training, part by part; no network is touched.
+    """Load a base model for inference or adapter training, part by part; only a name on the hub touches a network.
 
     Args:
-        base: "mini", a folder in diffusers' layout, or a single file, with its separate files if it has any.
+        base: "mini", a folder in diffusers' layout, a repository of the hub, or a single file, with its separate files if
+            it has any.
         dtype: number format of all parts.
         device: where to put them; None: the CPU.
 
@@ -131,6 +139,7 @@ def load_base(
         OptionError: nothing of that name.
     """
     name, source = BaseFiles.of(base).name, open_base(base)
+    source.require_complete()
     quiet_libraries()
     hashes = {part: source.hash(part) for part in PARTS}
     tokenizers = source.tokenizers()
@@ -138,19 +147,32 @@ def load_base(
     for part in PARTS:
         loaded[part] = source.load(part, dtype).eval().requires_grad_(False)
         torch.nn.Module.to(loaded[part], device or torch.device("cpu"))
-    transformer, vae = loaded["transformer"], loaded["vae"]
-    reduction = 2 ** (len(vae.config["block_out_channels"]) - 1)
-    settings = source.settings(transformer.config["sample_size"] * reduction)
+    transformer = loaded["transformer"]
+    codec = VaeCodec(loaded["vae"], transformer.config["patch_size"], hashes["vae"])
+    settings = source.settings(transformer.config["sample_size"] * codec.reduction)
     text_hash = sha256_bytes(*(hashes[part].encode() for part in PARTS[2:]))
     clip_l, clip_g, t5 = (loaded[part] for part in PARTS[2:])
     text = TextEncoders(clip_l, clip_g, t5, tokenizers, settings.t5_length, text_hash)
-    codec = VaeCodec(vae, transformer.config["patch_size"], hashes["vae"])
     return BaseModel(name, transformer, codec, text.eval(), settings, _whole_hash(hashes))
+
+
+def load_vae(base: str | BaseFiles) -> tuple[VaeCodec, BaseSettings]:
+    """The autoencoder of a base alone, in float32, and the base's settings; of the other parts at most headers are read.
+
+    Raises:
+        FileError: it is missing or damaged.
+        OptionError: nothing of that name.
+    """
+    source = open_base(base)
+    config = source.empty("transformer").config
+    codec = VaeCodec(source.load("vae", torch.float32), config["patch_size"], source.hash("vae"))
+    return codec, source.settings(config["sample_size"] * codec.reduction)
 
 
 def base_hash(base: str | BaseFiles) -> str:
     """Content hash over the weights of all parts, as ``BaseModel.hash``, without loading them."""
     source = open_base(base)
+    source.require_complete()
     return _whole_hash({part: source.hash(part) for part in PARTS})
 
 

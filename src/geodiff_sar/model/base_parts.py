@@ -42,6 +42,10 @@ class BaseSettings(Options):
 class BaseSource(Protocol):
     """Files of a base model, of whatever kind; every method raises FileError where they are missing or damaged."""
 
+    def require_complete(self) -> None:
+        """Make sure that all parts are there and fit together, as far as that can be seen without reading weights."""
+        ...
+
     def load(self, part: str, dtype: torch.dtype) -> Any:
         """One part with its weights, on the CPU."""
         ...

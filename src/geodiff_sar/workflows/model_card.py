@@ -4,15 +4,25 @@ import json
 
 from geodiff_sar.conditioning.options import Modality, needs_of
 from geodiff_sar.model.adapter import AdapterRecord
+from geodiff_sar.model.base_files import BaseFiles
 
 
-def model_card(name: str, record: AdapterRecord, config: str) -> str:
-    """Model card in the hub's layout: front matter, use, training, limits."""
+def model_card(name: str, record: AdapterRecord, config: str, base: BaseFiles, repository: str | None) -> str:
+    """Model card in the hub's layout: front matter, use, training, limits.
+
+    Args:
+        name: first part of the adapter's file names.
+        record: its record.
+        config: its training's settings, TOML.
+        base: the base's files, as its user named them.
+        repository: where the base is published on the hub; None: nowhere.
+    """
+    tree = "" if repository is None else f"\nbase_model: {repository}\nbase_model_relation: adapter"
+    separate = "".join(f" \\\n    --{option} {path}" for option, path in base.separate.items())
     stack_file = "" if record.conditioning is None else f"\n{_stack_line(name)}"
     prior = "" if record.conditioning is None else " --pointcloud_path <features>"
     return f"""---
-library_name: geodiff-sar
-base_model: {record.base}
+library_name: geodiff-sar{tree}
 tags: [synthetic-aperture-radar, lora, text-to-image, geometry-conditioned]
 ---
 
@@ -26,7 +36,7 @@ A geodiff-sar adapter for the base model `{record.base}` (hash `{record.base_has
 ## Use
 
 ```
-geodiff-sar generate --pretrained_model {record.base} --lora_weights . \\
+geodiff-sar generate --pretrained_model {record.base}{separate} --lora_weights . \\
     --prompt "SAR image,<target>,<band>-band,High,HH-Polarization,0.0"{prior}
 ```
 

@@ -14,7 +14,8 @@ from geodiff_sar.data.readers import read_samples
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.evaluation.regions import find_regions
 from geodiff_sar.evaluation.roundtrip import measure_roundtrip
-from geodiff_sar.model.base import load_base
+from geodiff_sar.model.base import load_vae
+from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.vae import VaeCodec
 from geodiff_sar.sampling.sheet import brightened, contact_sheet
 
@@ -29,13 +30,14 @@ class RoundTripRequest:
     Attributes:
         data: folder of chips, any layout.
         out: folder for ``roundtrip.json`` and ``roundtrip.png``.
-        base: mini, or a folder in diffusers' layout.
+        base: mini, a folder in diffusers' layout, a repository of the hub, or a single file, with the VAE's own file if it
+            has none; nothing but the VAE is loaded.
         most: at most so many chips, spread evenly.
     """
 
     data: Path
     out: Path
-    base: str = "mini"
+    base: str | BaseFiles = "mini"
     most: int = 200
 
 
@@ -45,13 +47,13 @@ def roundtrip(request: RoundTripRequest) -> str:
     Raises:
         GeodiffError: as the readers; sides that the autoencoder cannot take.
     """
-    base = load_base(request.base)
+    codec, settings = load_vae(request.base)
     samples = read_samples(request.data)
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(request.most, len(samples))).astype(int))
     chips = read_chip_set([samples[k] for k in chosen], str(request.data))
-    numbers = measure_chips(chips, base.vae, base.settings.remap)
-    write_json(request.out / "roundtrip.json", {"base": base.hash, "data": str(request.data), **numbers})
-    write_roundtrip_sheet(request.out / "roundtrip.png", chips, base.vae, base.settings.remap)
+    numbers = measure_chips(chips, codec, settings.remap)
+    write_json(request.out / "roundtrip.json", {"vae": codec.model_hash, "data": str(request.data), **numbers})
+    write_roundtrip_sheet(request.out / "roundtrip.png", chips, codec, settings.remap)
     lines = [f"{name}: {'not measured' if value is None else f'{value:.4g}'}" for name, value in numbers.items()]
     return "\n".join([*lines, f"sheet: {request.out / 'roundtrip.png'}"])
 

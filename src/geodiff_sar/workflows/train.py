@@ -22,6 +22,8 @@ from geodiff_sar.model.adapter import AdapterRecord, save_adapter
 from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.base import base_hash, load_base
+from geodiff_sar.model.hub import is_hub_id
+from geodiff_sar.model.single_file.recognise import transformer_repository
 from geodiff_sar.training.adapter_task import AdapterTask, DatasetSource
 from geodiff_sar.training.compilation import compile_blocks
 from geodiff_sar.training.ema import WeightAverage
@@ -168,7 +170,8 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
                 folder, config.output_name, base.transformer, conditioning, record(result.steps), dtype
             )
         )
-        _write_run_papers(folder, config, record(result.steps), fingerprint, result)
+        published = config.base if is_hub_id(config.base) else transformer_repository(base.transformer.config)
+        _write_run_papers(folder, config, record(result.steps), published, fingerprint, result)
         say(f"the adapter is in {folder}")
     return folder, result
 
@@ -192,10 +195,16 @@ def _optional_path(text: str | None) -> Path | None:
 
 
 def _write_run_papers(
-    folder: Path, config: TrainConfig, record: AdapterRecord, fingerprint: dict[str, Any], result: LoopResult
+    folder: Path,
+    config: TrainConfig,
+    record: AdapterRecord,
+    repository: str | None,
+    fingerprint: dict[str, Any],
+    result: LoopResult,
 ) -> None:
     write_toml(folder / "config.toml", config)
-    atomic_write_text(folder / "README.md", model_card(config.output_name, record, dump_toml(config)))
+    card = model_card(config.output_name, record, dump_toml(config), config.base_files, repository)
+    atomic_write_text(folder / "README.md", card)
     outputs = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json") and p.name != "manifest.json")
     write_json(
         folder / "manifest.json",

@@ -33,7 +33,10 @@ class TrainConfig(Options):
 
     remedy: ClassVar[str] = "correct these keys; `geodiff-sar list options` prints all of them"
 
-    base: str = Field(default="mini", description="mini, a folder in diffusers' layout, or a single .safetensors file")
+    base: str = Field(
+        default="mini",
+        description="mini, a folder in diffusers' layout, a .safetensors file, or owner/name on the hub",
+    )
     clip_l: str | None = Field(default=None, description="file of CLIP-L, for a base in a single file without it")
     clip_g: str | None = Field(default=None, description="file of CLIP-G, likewise")
     t5xxl: str | None = Field(default=None, description="file of T5-XXL, likewise")

@@ -47,15 +47,27 @@ def clip_title(entries: Mapping[str, TensorEntry]) -> str | None:
 
 def transformer_title(config: Mapping[str, Any]) -> str:
     """Which published transformer a configuration is, or its size in words."""
-    layers, width = config["num_layers"], config["caption_projection_dim"]
-    normed, dual = config["qk_norm"] is not None, list(config["dual_attention_layers"])
-    known = {
-        (24, 1536, False, 0): "Stable Diffusion 3 Medium",
-        (24, 1536, True, 13): SD35_MEDIUM,
-        (38, 2432, True, 0): "Stable Diffusion 3.5 Large",
-    }
+    known = PUBLISHED.get(_size(config))
+    layers, width, dual = config["num_layers"], config["caption_projection_dim"], list(config["dual_attention_layers"])
     size = f"a transformer of Stable Diffusion 3's kind, {layers} blocks of width {width}, dual attention in {dual}"
-    return known.get((layers, width, normed, len(dual)), size)
+    return size if known is None else known[0]
 
 
-SD35_MEDIUM = "Stable Diffusion 3.5 Medium"
+def transformer_repository(config: Mapping[str, Any]) -> str | None:
+    """The repository on the hub where a transformer of this configuration was published; None: not known."""
+    known = PUBLISHED.get(_size(config))
+    return None if known is None else known[1]
+
+
+def _size(config: Mapping[str, Any]) -> tuple[int, int, bool, int]:
+    """Blocks, width, whether queries and keys are normalised, and blocks with dual attention."""
+    dual = len(config["dual_attention_layers"])
+    return (config["num_layers"], config["caption_projection_dim"], config["qk_norm"] is not None, dual)
+
+
+PUBLISHED = {
+    (24, 1536, False, 0): ("Stable Diffusion 3 Medium", "stabilityai/stable-diffusion-3-medium-diffusers"),
+    (24, 1536, True, 13): ("Stable Diffusion 3.5 Medium", "stabilityai/stable-diffusion-3.5-medium"),
+    (38, 2432, True, 0): ("Stable Diffusion 3.5 Large", "stabilityai/stable-diffusion-3.5-large"),
+}
+"""Titles and repositories of the published transformers by their size."""

@@ -32,7 +32,7 @@ from geodiff_sar.model.tokenizers import find_tokenizers, load_three, tokenizer_
 class SingleFileBase:
     """A base model in a single file, with or without files of its own for text encoders and VAE.
 
-    Nothing but headers is read until a part is loaded.
+    Nothing but headers is read until a part is loaded. Parts can be loaded one by one; ``require_complete`` asks for all.
 
     Args:
         files: what the user named.
@@ -49,6 +49,7 @@ class SingleFileBase:
         self.problems: list[GeodiffError] = []
         self.leftovers: list[str] = []
         self._configs: dict[str, dict[str, Any]] = {}
+        self._checked: set[str] = set()
         self._complete = False
         try:
             header = read_header(self.path)
@@ -99,9 +100,17 @@ class SingleFileBase:
             raise self.problems[0]
         if not self._complete:
             for part in PARTS:
-                self.check(part)
+                self.require(part)
             check_fit(self.parts, {part: self.config(part) for part in PARTS})
             self._complete = True
+
+    def require(self, part: str) -> None:
+        """Make sure that one part is there and whole; errors as require_complete."""
+        if part not in self.parts:
+            raise self.problems[0]
+        if part not in self._checked:
+            self.check(part)
+            self._checked.add(part)
 
     def check(self, part: str) -> None:
         """Make sure that a part has exactly the tensors of its class, in formats that can be read.
@@ -143,8 +152,9 @@ class SingleFileBase:
             ) from error
 
     def load(self, part: str, dtype: torch.dtype) -> Any:
-        """One part with its weights, which stay mapped to the file where they are stored in ``dtype``."""
-        self.require_complete()
+        """One part with its weights, which stay mapped to the file where they are stored in ``dtype``. The others may be
+        missing."""
+        self.require(part)
         module = self.empty(part)
         kept = (getattr(module, "_keep_in_fp32_modules", None) or ()) if dtype == torch.float16 else ()
         state = in_library_names(part, read_part(self.parts[part], dtype, tuple(kept)), self.config(part))
@@ -155,7 +165,7 @@ class SingleFileBase:
     def hash(self, part: str) -> str:
         """Content hash of one part: configuration, tensors, and the tokenizer of a text encoder. It does not depend on
         which file the part is in."""
-        self.require_complete()
+        self.require(part)
         config = json.dumps(self.config(part), sort_keys=True)
         words = [tokenizer_hash(self._folders[PARTS.index(part) - 2])] if part.startswith("text_encoder") else []
         return sha256_bytes(*(text.encode() for text in (config, part_digest(self.parts[part]), *words)))

@@ -11,6 +11,7 @@ from geodiff_sar.core.config import parse_options
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.core.files import sha256_json
 from geodiff_sar.model.base import base_hash
+from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.workflows.study.options import StudyConfig, StudyRow
 from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
 
@@ -65,7 +66,7 @@ class Job:
         What stands at its default is left out, so that an option added later leaves the folders of today where they are.
         """
         kept = [_kept(config) for config in (self.train, self.first) if config is not None]
-        key = sha256_json([*kept, data_sha256, _base_hash(self.train.base), __version__])
+        key = sha256_json([*kept, data_sha256, _base_hash(self.train.base_files), __version__])
         return out / "runs" / f"{self.row.name}-seed{self.seed}-{key[:8]}"
 
     def first_folder(self, out: Path, data_sha256: str) -> Path | None:
@@ -73,7 +74,9 @@ class Job:
         if self.first is None:
             return None
         return (
-            out / "first" / sha256_json([_kept(self.first), data_sha256, _base_hash(self.first.base), __version__])[:8]
+            out
+            / "first"
+            / sha256_json([_kept(self.first), data_sha256, _base_hash(self.first.base_files), __version__])[:8]
         )
 
 
@@ -170,5 +173,5 @@ def _has(settings: Any, path: Sequence[str]) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _base_hash(base: str) -> str:
+def _base_hash(base: BaseFiles) -> str:
     return base_hash(base)

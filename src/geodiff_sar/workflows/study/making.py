@@ -134,6 +134,7 @@ def _generate(
     paths = generate_chips(
         GenerateRequest(
             pretrained_model=job.train.base,
+            **job.train.base_files.separate,
             lora_weights=str(adapter),
             prompts_file=prompts,
             sample_steps=options.steps,

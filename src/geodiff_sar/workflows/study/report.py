@@ -138,7 +138,7 @@ def fill(path: Path, name: str, text: str) -> None:
 
 def _facts(config: StudyConfig, material: Material, jobs: list[Job], unfinished: list[str]) -> dict[str, Any]:
     counts = [Counter(s.caption.target for s in part) for part in (material.training, material.held_out)]
-    base = jobs[0].train.base
+    base = jobs[0].train.base_files
     return {
         "name": config.name,
         "title": config.title,
@@ -149,7 +149,7 @@ def _facts(config: StudyConfig, material: Material, jobs: list[Job], unfinished:
         "first": _first_facts(config, jobs),
         "data_sha256": material.sha256,
         "config_sha256": sha256_json(config.model_dump(mode="json")),
-        "base": base,
+        "base": base.name,
         "base_hash": base_hash(base),
         "version": __version__,
         "unfinished": unfinished,
