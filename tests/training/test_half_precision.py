@@ -60,6 +60,15 @@ def test_attention_stays_in_float32():
         assert attend(query).dtype == torch.float32
 
 
+def test_outside_autocast_attention_is_as_it_was():
+    """Captions that are encoded within the loop come out as those encoded before it."""
+    layer = torch.nn.Linear(8, 8, dtype=torch.bfloat16)
+    rows, mask = torch.randn(2, 2, 5, 8, dtype=torch.bfloat16), torch.zeros(2, 2, 5, 5, dtype=torch.bfloat16)
+    with AttentionInFloat32():
+        found = layer(scaled_dot_product_attention(rows, rows, rows, mask))
+    assert torch.equal(found, layer(scaled_dot_product_attention(rows, rows, rows, mask)))
+
+
 def test_fp16_is_for_gpus():
     with pytest.raises(ValueError, match="GPU only"):
         PretrainOptions.model_validate({"train_transformer": {"precision": "fp16"}})

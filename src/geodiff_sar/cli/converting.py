@@ -31,3 +31,18 @@ def convert_lora(
     from geodiff_sar.workflows.convert_lora import convert_lora as run
 
     typer.echo(run(parse_options(ConvertRequest, settings, "the command line")))
+
+
+@app.command(name="import-config")
+def import_config(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="the published training script, .ps1; it is not run")],
+    out: Annotated[Path | None, typer.Option(help=".toml file to write; default: print it")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing file")] = False,
+) -> None:
+    """Turn the settings of the published training script into a configuration for `train`, and say what became of each."""
+    settings = dict(locals())
+    from geodiff_sar.core.config import parse_options
+    from geodiff_sar.workflows.import_config import ImportRequest
+    from geodiff_sar.workflows.import_config import import_config as run
+
+    typer.echo(run(parse_options(ImportRequest, settings, "the command line")))

@@ -33,6 +33,10 @@ def pretrain(config: Config = None, overrides: Set = None) -> None:
 def train(
     config: Config = None,
     overrides: Set = None,
+    dataset_config: Annotated[
+        Path | None,
+        typer.Option(help="data set as sd-scripts describes it (TOML or JSON), as data.dataset_config"),
+    ] = None,
     allow_missing_geometry: Annotated[
         bool,
         typer.Option(
@@ -45,10 +49,13 @@ def train(
     ] = False,
 ) -> None:
     """Train an adapter: LoRA on the transformer and the conditioning modules. Goes on where it stopped."""
+    import json
+
     from geodiff_sar.core.config import load_options
     from geodiff_sar.workflows.train import TrainConfig
     from geodiff_sar.workflows.train import train as run
 
     flags = ["data.allow_missing_geometry=true"] if allow_missing_geometry else []
     flags += ["train.compile=true"] if compile_ else []
+    flags += [f"data.dataset_config={json.dumps(str(dataset_config))}"] if dataset_config is not None else []
     typer.echo(run(load_options(TrainConfig, config, [*(overrides or []), *flags])))

@@ -196,7 +196,7 @@ class ChipDataset:
             if augment:
                 stream = int(sha256_bytes(f"{seed}/{epoch}/{number}/{place}/{sample.id}".encode())[:15], 16)
                 text = augment_caption(
-                    sample.training_text, self.options.captions, np.random.default_rng(stream), epoch
+                    sample.training_text, self._options(sample), np.random.default_rng(stream), epoch
                 )
             captions.append(text)
         embedded = self._texts(captions)
@@ -269,12 +269,15 @@ class ChipDataset:
             return None
         return self.latents.get(reference, self._buckets[self.samples[index].id])[0][None]
 
+    def _options(self, sample: Sample) -> CaptionOptions:
+        return self.options.captions if sample.captions is None else sample.captions
+
     def _plain(self, sample: Sample) -> str:
         rng = np.random.default_rng(0)
         quiet = CaptionOptions(
             dropout_rate=0.0,
-            keep_tokens_separator=self.options.captions.keep_tokens_separator,
-            secondary_separator=self.options.captions.secondary_separator,
+            keep_tokens_separator=self._options(sample).keep_tokens_separator,
+            secondary_separator=self._options(sample).secondary_separator,
         )  # pyright: ignore
         return augment_caption(sample.training_text, quiet, rng, 0)
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.data.buckets import BucketOptions
@@ -15,6 +15,9 @@ class DataOptions(Options):
     """The data of a training run."""
 
     root: str | None = Field(default=None, description="data folder (docs/formats.md lists the layouts)")
+    dataset_config: str | None = Field(
+        default=None, description="sd-scripts' dataset configuration (TOML or JSON) in place of root"
+    )
     layout: str = Field(default="auto", description="see `geodiff-sar list layouts`")
     pointcloud_dir: str | None = Field(
         default=None, description="folder of point features; None: where the layout keeps them"
@@ -44,3 +47,13 @@ class DataOptions(Options):
     captions: CaptionOptions = CaptionOptions()
     split: SplitOptions = SplitOptions()
     cache: CacheOptions = CacheOptions()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "DataOptions":
+        if self.dataset_config is not None and self.root is not None:
+            raise ValueError(
+                f"dataset_config = {self.dataset_config!r} and root = {self.root!r}: the data come from one"
+            )
+        if self.dataset_config is not None and self.layout != "auto":
+            raise ValueError(f"layout = {self.layout!r} is read with root only, and this has a dataset_config")
+        return self

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from geodiff_sar.core.types import Pose
-from geodiff_sar.data.caption import Caption, has_separators
+from geodiff_sar.data.caption import Caption, CaptionOptions, has_separators
 from geodiff_sar.data.pixels import UNKNOWN_GRID, UNSPECIFIED, ChipGrid, PixelRemap
 
 Origin = Literal["measured", "simulated", "generated"]
@@ -31,6 +31,7 @@ class Sample:
         origin: measured, simulated or generated, where it is known.
         mirrored: the picture and the prior are shown with their rows of cross-range in the opposite order (data/mirror.py).
         moved: rows and columns by which picture and prior are moved, after that (data/moving.py).
+        captions: what training does with its caption; None: what it does with those of the data set.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Sample:
     origin: Origin | None = None
     mirrored: bool = False
     moved: tuple[int, int] = (0, 0)
+    captions: CaptionOptions | None = None
 
     @property
     def training_text(self) -> str:

@@ -9,16 +9,17 @@ from torch.overrides import TorchFunctionMode
 
 
 class AttentionInFloat32(TorchFunctionMode):
-    """While entered, attention is computed in float32, whatever its inputs are in.
+    """While entered, attention under autocast is computed in float32, whatever its inputs are in.
 
     PyTorch's attention on a CPU takes five times as long in bfloat16, backward, as in float32. Not for gradient
-    checkpointing: the backward pass, which then computes attention again, is never inside.
+    checkpointing: the backward pass, which then computes attention again, is never inside. Outside autocast (a caption
+    encoded on the way, a preview) attention stays as it is: the layers after it want the inputs' type.
     """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is not scaled_dot_product_attention:
+        if func is not scaled_dot_product_attention or not torch.is_autocast_enabled("cpu"):
             return func(*args, **(kwargs or {}))
         query, key, value, *others = args
         with torch.autocast("cpu", enabled=False):

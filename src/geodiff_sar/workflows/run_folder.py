@@ -29,6 +29,7 @@ FREE_KEYS = (
     "train.validate_every_epochs",
     "preview",
     "data.root",
+    "data.dataset_config",
     "data.pointcloud_dir",
     "data.cache.folder",
     "data.cache.write_reference",
@@ -131,7 +132,8 @@ def run_folder(folder: Path, config: Options, fingerprint: dict[str, Any]) -> It
 
 
 def data_fingerprint(training: list[Sample], validation: list[Sample]) -> dict[str, Any]:
-    """Content of both parts of a data set as one hash each: ids, captions, pictures and how they are turned, features."""
+    """Content of both parts of a data set as one hash each: ids, captions and how they are treated where a chip has its own
+    way, pictures and how they are turned, features."""
 
     def digest(samples: list[Sample]) -> str:
         rows = [
@@ -143,6 +145,7 @@ def data_fingerprint(training: list[Sample], validation: list[Sample]) -> dict[s
                 sha256_file(s.image_path),
                 sha256_file(s.prior_path) if s.prior_path else None,
                 *([turns] if (turns := quarter_turns(s.grid)) else []),
+                *([s.captions.model_dump()] if s.captions is not None else []),
             ]
             for s in samples
         ]

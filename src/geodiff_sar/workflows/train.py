@@ -17,6 +17,7 @@ from geodiff_sar.data.dataset import ChipDataset
 from geodiff_sar.data.mirror import with_mirror_images
 from geodiff_sar.data.moving import with_moved_copies
 from geodiff_sar.data.readers import read_samples
+from geodiff_sar.data.sample import Sample
 from geodiff_sar.data.splits import split_samples
 from geodiff_sar.model.adapter import AdapterRecord, save_adapter
 from geodiff_sar.model.adapter_files import resolve_adapter
@@ -38,6 +39,7 @@ from geodiff_sar.workflows.adapter_parts import (
     check_sizes,
     choose_trained,
 )
+from geodiff_sar.workflows.described_data import described_data
 from geodiff_sar.workflows.model_card import model_card
 from geodiff_sar.workflows.preview import Preview
 from geodiff_sar.workflows.processes import on_main_process, start_accelerator
@@ -60,12 +62,12 @@ def train(config: TrainConfig) -> Path:
 def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     """As train; also returns what the loop measured."""
     config = with_resolved_fusion(config)
-    if config.data.root is None:
-        raise OptionError("data.root", "not set", "a training run has data", "set data.root in the file or by --set")
+    config, samples = (
+        described_data(config) if config.data.dataset_config is not None else (config, _folder_data(config))
+    )
     options = config.train
     accelerator = start_accelerator(options)
     clouds = _optional_path(config.data.pointcloud_dir)
-    samples = read_samples(Path(config.data.root), config.data.layout, clouds, config.data.classes)
     training, validation = split_samples(samples, config.data.split)
     shown = with_mirror_images(training) if config.data.mirror else training
     shown = with_moved_copies(shown, config.data.moved_copies, config.data.moved_pixels, options.seed)
@@ -174,6 +176,19 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         _write_run_papers(folder, config, record(result.steps), published, fingerprint, result)
         say(f"the adapter is in {folder}")
     return folder, result
+
+
+def _folder_data(config: TrainConfig) -> list[Sample]:
+    if config.data.root is None:
+        raise OptionError(
+            "data.root",
+            "not set, and data.dataset_config neither",
+            "a training run has data",
+            "set data.root in the file or by --set, or give --dataset_config",
+        )
+    return read_samples(
+        Path(config.data.root), config.data.layout, _optional_path(config.data.pointcloud_dir), config.data.classes
+    )
 
 
 def _further(config: TrainConfig) -> str:

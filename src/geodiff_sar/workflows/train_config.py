@@ -37,7 +37,9 @@ class TrainConfig(Options):
         default="mini",
         description="mini, a folder in diffusers' layout, a .safetensors file, or owner/name on the hub",
     )
-    clip_l: str | None = Field(default=None, description="file of CLIP-L, for a base in a single file without it")
+    clip_l: str | None = Field(
+        default=None, description="file of CLIP-L, for a base in a single file without it; empty: none"
+    )
     clip_g: str | None = Field(default=None, description="file of CLIP-G, likewise")
     t5xxl: str | None = Field(default=None, description="file of T5-XXL, likewise")
     vae: str | None = Field(default=None, description="file of the VAE, likewise")
@@ -114,7 +116,7 @@ class TrainConfig(Options):
     def base_files(self) -> BaseFiles:
         """The base model's files."""
         options = ("clip_l", "clip_g", "t5xxl", "vae", "tokenizers")
-        return BaseFiles(self.base, **{o: Path(value) for o in options if (value := getattr(self, o)) is not None})
+        return BaseFiles(self.base, **{o: Path(value) for o in options if (value := getattr(self, o))})
 
     @property
     def needs(self) -> Needs:

@@ -47,17 +47,26 @@ def read_samples(
         raise FileError(
             root, f"no chips found in layout '{layout}'", "at least one chip with a caption", "check the folder"
         )
+    return ordered_samples(root, samples, classes)
+
+
+def ordered_samples(source: Path, samples: list[Sample], classes: Sequence[str] = ()) -> list[Sample]:
+    """Samples of the targets ``classes`` (empty: of all), sorted by id.
+
+    Raises:
+        DataError: two samples have one id, or no chip shows one of the classes.
+    """
     seen: dict[str, Sample] = {}
     for sample in samples:
         if sample.id in seen:
             raise DataError(
-                root,
+                source,
                 f"two chips have the id {sample.id!r}: {seen[sample.id].image_path} and {sample.image_path}",
                 "ids are unique",
                 "rename one of them",
             )
         seen[sample.id] = sample
-    return sorted(_of_classes(root, samples, classes), key=lambda sample: sample.id)
+    return sorted(_of_classes(source, samples, classes), key=lambda sample: sample.id)
 
 
 def _of_classes(root: Path, samples: list[Sample], classes: Sequence[str]) -> list[Sample]:

@@ -1,0 +1,15 @@
+"""Variables that the published script sets in blocks as well; what it does there is in the rules of ``published``."""
+
+_NAMES = """
+cache_text_encoder_outputs cache_text_encoder_outputs_to_disk blockwise_fused_optimizers network_module
+network_alpha network_dim conv_dim conv_alpha network_weights network_multiplier enable_block_weights
+enable_block_dim enable_block_lr enable_lycoris enable_dylora enable_lora_fa enable_oft enable_lora_plus lr
+unet_lr text_encoder_lr train_unet_only train_text_encoder_only training_comment prior_loss_weight
+network_dropout fp8_base fp8_base_unet full_fp16 full_bf16 mixed_precision save_precision
+stop_text_encoder_training pretrained_model vae learning_rate_te2 min_snr_gamma ip_noise_gamma loss_type
+weighted_captions debiased_estimation_loss immiscible_noise mem_eff_save shuffle_caption
+caption_dropout_rate caption_tag_dropout_rate loraplus_unet_lr_ratio loraplus_text_encoder_lr_ratio
+lr_warmup_steps lr_scheduler optimizer_type gradient_accumulation_steps laungh_script
+env:hybrid_img_push_target env:torchinductor_fx_graph_cache env:torchinductor_cache_dir ext_args launch_args
+"""
+SET_IN_BLOCKS = frozenset(_NAMES.split())
