@@ -71,18 +71,18 @@ def test_missing_and_damaged_parts_are_named(tiny_base, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(tiny_base, broken, ignore=shutil.ignore_patterns("work"))
     weights = broken / "vae" / "diffusion_pytorch_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-100])
     words = broken / "tokenizer_2" / "tokenizer.json"
-    kept = words.read_bytes()
     words.unlink()
     text, intact = check_weights(str(broken), None)
     assert not intact
     assert "vae/diffusion_pytorch_model.safetensors: truncated or damaged" in text
     assert "tokenizer_2/tokenizer.json: no such file" in text
-    with pytest.raises(FileError, match="tokenizer_2"):
-        load_base(str(broken))
-    words.write_bytes(kept)
     with pytest.raises(FileError, match="vae"):
+        load_base(str(broken))
+    weights.write_bytes(kept)
+    with pytest.raises(FileError, match="tokenizer_2"):
         load_base(str(broken))
 
 

@@ -57,9 +57,9 @@ def test_every_part_is_the_model_it_was_written_from(models, tmp_path, inside):
     assert equal(base.transformer, models.transformer)
     assert equal(base.vae.vae, models.vae)
     for ours, theirs in (
-        (base.text.clip_l, models.clip_l),
-        (base.text.clip_g, models.clip_g),
-        (base.text.t5, models.t5xxl),
+        (base.text.encoders.clip_l, models.clip_l),
+        (base.text.encoders.clip_g, models.clip_g),
+        (base.text.encoders.t5, models.t5xxl),
     ):
         assert equal(ours, theirs)
     assert float((velocity(base.transformer) - velocity(models.transformer)).abs().max()) <= 1e-5
@@ -68,9 +68,9 @@ def test_every_part_is_the_model_it_was_written_from(models, tmp_path, inside):
         ours, theirs = (vae.encode(pixels).latent_dist.mean for vae in (base.vae.vae, models.vae))
         assert float((ours - theirs).abs().max()) <= 1e-5
     ids = torch.tensor([[5, 9, 7, 599, 1, 1]])
-    for ours, theirs in ((base.text.clip_l, models.clip_l), (base.text.clip_g, models.clip_g)):
+    for ours, theirs in ((base.text.encoders.clip_l, models.clip_l), (base.text.encoders.clip_g, models.clip_g)):
         assert torch.equal(ours(ids).text_embeds, theirs(ids).text_embeds)
-    assert torch.equal(base.text.t5(ids % 200).last_hidden_state, models.t5xxl(ids % 200).last_hidden_state)
+    assert torch.equal(base.text.encoders.t5(ids % 200).last_hidden_state, models.t5xxl(ids % 200).last_hidden_state)
     context, pooled = base.text.encode([CAPTION])
     assert context.shape == (1, 77 + 256, 128)
     assert pooled.shape == (1, 128)
@@ -113,7 +113,7 @@ def test_stored_formats_are_cast_once(models, tmp_path, stored, wanted):
     for ours, theirs in (
         (base.transformer, models.transformer),
         (base.vae.vae, models.vae),
-        (base.text.t5, models.t5xxl),
+        (base.text.encoders.t5, models.t5xxl),
     ):
         for name, tensor in ours.state_dict().items():
             assert torch.equal(tensor, theirs.state_dict()[name].to(stored).to(wanted)), name

@@ -256,7 +256,7 @@ def test_tokenizers_are_found_in_the_hubs_cache_and_in_the_short_layout(models, 
     shutil.copytree(EMBEDDED["mini"] / "tokenizer", short / "clip")
     shutil.copytree(EMBEDDED["mini"] / "tokenizer_3", short / "t5")
     base = load_base(write_checkpoint(tmp_path / "c", models, tokenizers=short))
-    assert [tokenizer.pad_token for tokenizer in base.text.tokenizers] == ["<|endoftext|>", "!", "<pad>"]
+    assert [tokenizer.pad_token for tokenizer in base.text.encoders.tokenizers] == ["<|endoftext|>", "!", "<pad>"]
     ours, theirs = base.text.encode(["SAR image,A"]), load_base(given).text.encode(["SAR image,A"])
     assert all(torch.equal(left, right) for left, right in zip(ours, theirs, strict=True))
 

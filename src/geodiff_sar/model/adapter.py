@@ -31,7 +31,7 @@ from geodiff_sar.model.adapter_files import (
     AdapterFiles,
 )
 from geodiff_sar.model.lora import LoraOptions, load_lora, lora_state_dict
-from geodiff_sar.model.tensor_file import packed, read_tensor_file
+from geodiff_sar.model.tensor_file import packed, read_header, read_tensor_file
 
 
 class AdapterRecord(Options):
@@ -136,15 +136,35 @@ def load_adapter(files: AdapterFiles, transformer: SD3Transformer2DModel, base_h
         FileError: a damaged file.
         DataError: another base model, or keys or shapes that do not match.
     """
+    adapter = read_adapter(files, base_hash)
+    put_on(adapter, transformer)
+    return adapter
+
+
+def read_adapter(files: AdapterFiles, base_hash: str) -> LoadedAdapter:
+    """All of an adapter but what belongs on the transformer, whose file is looked at by its header; errors as
+    load_conditioning."""
     record, conditioning = load_conditioning(files, base_hash)
     if files.weights is not None:
-        state = read_tensor_file(files.weights).tensors
-        if record.full:
-            _load_strictly(transformer, state, files.weights)
-        elif record.lora is not None:
-            load_lora(transformer, state, record.lora, str(files.weights))
-    transformer.eval()
+        read_header(files.weights)
     return LoadedAdapter(conditioning, record, files)
+
+
+def put_on(adapter: LoadedAdapter, transformer: SD3Transformer2DModel) -> None:
+    """Load an adapter's LoRA, or its whole transformer, onto the transformer of its base, which is left in eval mode.
+
+    Raises:
+        FileError: a damaged file.
+        DataError: keys or shapes that do not match.
+    """
+    record, weights = adapter.record, adapter.files.weights
+    if weights is not None:
+        state = read_tensor_file(weights).tensors
+        if record.full:
+            _load_strictly(transformer, state, weights)
+        elif record.lora is not None:
+            load_lora(transformer, state, record.lora, str(weights))
+    transformer.eval()
 
 
 def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecord, ConditioningStack | None]:

@@ -1,6 +1,6 @@
 """Base models: the embedded ``mini``, any folder in diffusers' layout, one on the hub, and single files."""
 
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ from transformers.utils import logging as transformers_logging
 from geodiff_sar.core.config import parse_options
 from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.core.files import read_json, sha256_bytes, sha256_file
+from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.base_parts import CLASSES, PARTS, TOKENIZERS, BaseSettings, BaseSource, Tokenizers
 from geodiff_sar.model.hub import hub_folder, is_hub_id
+from geodiff_sar.model.lazy_text import LazyText
 from geodiff_sar.model.single_file.source import SingleFileBase
+from geodiff_sar.model.tensor_file import read_header
 from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.tokenizers import load_tokenizer
 from geodiff_sar.model.vae import VaeCodec
@@ -38,30 +41,63 @@ MODEL_INDEX = {
 """Lets diffusers' own StableDiffusion3Pipeline load a base folder."""
 
 
-@dataclass
 class BaseModel:
-    """A base model in memory.
+    """A base model. Its VAE is in memory; the transformer is loaded when it is first asked for, the text encoders when there
+    is a caption to encode.
+
+    Args:
+        name: how the user called it.
+        source: its files, complete.
+        dtype: number format of all parts.
+        device: where they are put.
 
     Attributes:
-        name: how the user called it.
-        transformer: the MMDiT.
         vae: the autoencoder as a codec of grey chips.
         text: the text encoders.
         settings: what it was trained with.
         hash: content hash over the weights of all parts.
     """
 
-    name: str
-    transformer: SD3Transformer2DModel
-    vae: VaeCodec
-    text: TextEncoders
-    settings: BaseSettings
-    hash: str
+    def __init__(self, name: str, source: BaseSource, dtype: torch.dtype, device: torch.device):
+        self.name, self.device, self._source, self._dtype = name, device, source, dtype
+        hashes = {part: source.hash(part) for part in PARTS}
+        self.hash = _whole_hash(hashes)
+        config = self.skeleton.config
+        self.vae = VaeCodec(self._load("vae"), config["patch_size"], hashes["vae"])
+        self.settings = source.settings(config["sample_size"] * self.vae.reduction)
+        tokenizers = source.tokenizers()
+
+        def load_text() -> TextEncoders:
+            clip_l, clip_g, t5 = (self._load(part) for part in PARTS[2:])
+            return TextEncoders(clip_l, clip_g, t5, tokenizers, self.settings.t5_length, text_hash).eval()
+
+        text_hash = sha256_bytes(*(hashes[part].encode() for part in PARTS[2:]))
+        lengths = [source.config(part)["max_position_embeddings"] for part in PARTS[2:4]]
+        self.text = LazyText(load_text, (lengths[0], lengths[1]), self.settings.t5_length, dtype, text_hash)
+
+    @cached_property
+    def skeleton(self) -> SD3Transformer2DModel:
+        """The transformer without weights, on the meta device: its configuration and the names of its modules. Not to be
+        changed."""
+        return self.empty_transformer()
+
+    def empty_transformer(self) -> SD3Transformer2DModel:
+        """A transformer without weights, on the meta device, to try things on."""
+        return self._source.empty("transformer").eval()
+
+    @cached_property
+    def transformer(self) -> SD3Transformer2DModel:
+        """The MMDiT."""
+        return self._load("transformer")
 
     @property
     def largest_side(self) -> int:
-        """Longest side of a picture, in pixels, that the transformer has positions for."""
-        return int(self.transformer.config["pos_embed_max_size"]) * self.vae.grain
+        """The longest picture side, pixels, that the transformer has positions for."""
+        return int(self.skeleton.config["pos_embed_max_size"]) * self.vae.grain
+
+    def _load(self, part: str) -> Any:
+        module = self._source.load(part, self._dtype).eval().requires_grad_(False)
+        return torch.nn.Module.to(module, self.device)
 
 
 class FolderBase:
@@ -71,7 +107,17 @@ class FolderBase:
         self.folder = folder
 
     def require_complete(self) -> None:
-        """Nothing to do: every part is looked at when its turn comes, and no two can be of different models."""
+        """Make sure that every part has a configuration and the tensors that this asks for; only headers are read.
+
+        Raises:
+            FileError: the first thing that is wrong.
+        """
+        for part in PARTS:
+            check_part(self.folder, part)
+
+    def config(self, part: str) -> dict[str, Any]:
+        """Configuration of one part."""
+        return read_json(self.folder / part / "config.json")
 
     def load(self, part: str, dtype: torch.dtype) -> Any:
         """One part with its weights, as load_part."""
@@ -126,7 +172,9 @@ def base_folder(name: str) -> Path:
 def load_base(
     base: str | BaseFiles, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> BaseModel:
-    """Load a base model for inference or adapter training, part by part; only a name on the hub touches a network.
+    """Open a base model for inference or adapter training; only a name on the hub touches a network.
+
+    All parts are checked by their headers and hashed; each is loaded when it is needed.
 
     Args:
         base: "mini", a folder in diffusers' layout, a repository of the hub, or a single file, with its separate files if
@@ -138,22 +186,10 @@ def load_base(
         FileError: a part is missing or damaged.
         OptionError: nothing of that name.
     """
-    name, source = BaseFiles.of(base).name, open_base(base)
+    source = open_base(base)
     source.require_complete()
     quiet_libraries()
-    hashes = {part: source.hash(part) for part in PARTS}
-    tokenizers = source.tokenizers()
-    loaded = {}
-    for part in PARTS:
-        loaded[part] = source.load(part, dtype).eval().requires_grad_(False)
-        torch.nn.Module.to(loaded[part], device or torch.device("cpu"))
-    transformer = loaded["transformer"]
-    codec = VaeCodec(loaded["vae"], transformer.config["patch_size"], hashes["vae"])
-    settings = source.settings(transformer.config["sample_size"] * codec.reduction)
-    text_hash = sha256_bytes(*(hashes[part].encode() for part in PARTS[2:]))
-    clip_l, clip_g, t5 = (loaded[part] for part in PARTS[2:])
-    text = TextEncoders(clip_l, clip_g, t5, tokenizers, settings.t5_length, text_hash)
-    return BaseModel(name, transformer, codec, text.eval(), settings, _whole_hash(hashes))
+    return BaseModel(BaseFiles.of(base).name, source, dtype, device or torch.device("cpu"))
 
 
 def load_vae(base: str | BaseFiles) -> tuple[VaeCodec, BaseSettings]:
@@ -180,14 +216,27 @@ def _whole_hash(hashes: dict[str, str]) -> str:
     return sha256_bytes(*(hashes[part].encode() for part in PARTS))
 
 
+def check_part(folder: Path, part: str) -> None:
+    """Make sure that one part has exactly the tensors that its configuration asks for; no weight is read.
+
+    Raises:
+        FileError: no configuration, no weights, damaged headers, or other tensors.
+    """
+    if not (folder / part / "config.json").is_file():
+        raise FileError(folder / part / "config.json", "no such file", f"a base holds '{part}'", _REMEDY)
+    found = {name: entry.shape for file in weight_files(folder, part) for name, entry in read_header(file).items()}
+    module = empty_part(folder, part)
+    wrong = mismatch(tensor_shapes(module), {name: found[name] for name in found if name not in tied_names(module)})
+    if wrong:
+        raise FileError(folder / part, wrong, f"exactly the tensors of a {CLASSES[part].__name__}", _REMEDY)
+
+
 def load_part(folder: Path, part: str, dtype: torch.dtype) -> Any:
     """One part of a base by its diffusers or transformers class; local files only, every tensor in its place.
 
     Raises:
         FileError: no configuration, damaged weights, or tensors that are missing, unexpected or of another shape.
     """
-    if not (folder / part / "config.json").is_file():
-        raise FileError(folder / part / "config.json", "no such file", f"a base holds '{part}'", _REMEDY)
     cls = CLASSES[part]
     option = "torch_dtype" if cls.__module__.startswith("diffusers") else "dtype"
     try:
@@ -228,8 +277,13 @@ def expected_tensors(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
 
 def tensor_shapes(module: Any) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a part's tensors, without those that are the same as others."""
-    tied = set(getattr(module, "_tied_weights_keys", None) or ())
+    tied = tied_names(module)
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if name not in tied}
+
+
+def tied_names(module: Any) -> set[str]:
+    """Names of a part's tensors that are the same as others, which a file may have or lack."""
+    return set(getattr(module, "_tied_weights_keys", None) or ())
 
 
 def load_tokenizers(folder: Path) -> Tokenizers:
@@ -255,11 +309,21 @@ def read_settings(folder: Path, native_size: int) -> BaseSettings:
     return BaseSettings(resolution=(side, side), shift=shift)  # pyright: ignore
 
 
-def part_hash(folder: Path, part: str) -> str:
-    """Content hash of one part: its configuration, its weight files in the order of their names, and its tokenizer."""
+def weight_files(folder: Path, part: str) -> list[Path]:
+    """Weight files of one part in the order of their names.
+
+    Raises:
+        FileError: there is none.
+    """
     files = sorted((folder / part).glob("*.safetensors"))
     if not files:
         raise FileError(folder / part, "holds no .safetensors file", f"a base holds the weights of '{part}'", _REMEDY)
+    return files
+
+
+def part_hash(folder: Path, part: str) -> str:
+    """Content hash of one part: its configuration, its weight files in the order of their names, and its tokenizer."""
+    files = weight_files(folder, part)
     config = [file for file in (folder / part / "config.json",) if file.is_file()]
     tokenizer = folder / part.replace("text_encoder", "tokenizer")
     words = sorted(file for file in tokenizer.glob("*") if file.is_file()) if part.startswith("text_encoder") else []

@@ -1,5 +1,6 @@
 """The parts of a base model, and what it was trained with."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -44,6 +45,10 @@ class BaseSource(Protocol):
 
     def require_complete(self) -> None:
         """Make sure that all parts are there and fit together, as far as that can be seen without reading weights."""
+        ...
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        """Configuration of one part."""
         ...
 
     def load(self, part: str, dtype: torch.dtype) -> Any:

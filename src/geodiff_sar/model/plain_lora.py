@@ -1,5 +1,7 @@
 """A LoRA of any known format on a base, without the record and conditioning weights of an adapter."""
 
+from dataclasses import dataclass
+
 import torch
 from diffusers import SD3Transformer2DModel
 from torch import Tensor
@@ -15,8 +17,15 @@ from geodiff_sar.model.lora_formats.files import read_lora
 from geodiff_sar.model.lora_formats.peft_header import peft_tables
 
 
-def load_plain_lora(files: AdapterFiles, base: BaseModel) -> LoadedAdapter:
-    """Put a LoRA on the transformer of a base; its record is made of the base's own settings.
+@dataclass
+class PlainLora(LoadedAdapter):
+    """A LoRA without record and conditioning weights; its record is made of the base's own settings."""
+
+    lora: Lora
+
+
+def read_plain_lora(files: AdapterFiles, base: BaseModel) -> PlainLora:
+    """Read a LoRA for a base, and make sure that it fits.
 
     Raises:
         FileError: a damaged file.
@@ -29,7 +38,7 @@ def load_plain_lora(files: AdapterFiles, base: BaseModel) -> LoadedAdapter:
             f"{files.weights} shows the split-qkv defect of its trainer: q, k and v act with a third of the strength that was"
             " meant; `geodiff-sar convert-lora IN OUT --to diffusers --mend-split-qkv` writes a file that has it"
         )
-    add_plain_lora(base.transformer, lora)
+    check_plain_lora(base.skeleton, lora)
     first = next(iter(lora.modules.values()))
     record = AdapterRecord(
         base=base.name,
@@ -43,11 +52,11 @@ def load_plain_lora(files: AdapterFiles, base: BaseModel) -> LoadedAdapter:
         inject=[],
         image_condition=f"none ({name} LoRA)",
     )
-    return LoadedAdapter(None, record, files)
+    return PlainLora(None, record, files, lora)
 
 
-def add_plain_lora(transformer: SD3Transformer2DModel, lora: Lora) -> None:
-    """Add the LoRA as PEFT layers named "default", in float32 and eval mode.
+def check_plain_lora(transformer: SD3Transformer2DModel, lora: Lora) -> None:
+    """Make sure that a LoRA fits a transformer, which may be without weights.
 
     Raises:
         DataError: modules that the transformer lacks or has in another shape, or modules of text encoders.
@@ -69,6 +78,11 @@ def add_plain_lora(transformer: SD3Transformer2DModel, lora: Lora) -> None:
             "a LoRA is used on the base model it was trained on",
             "give that base by --pretrained_model",
         )
+
+
+def add_plain_lora(transformer: SD3Transformer2DModel, lora: Lora) -> None:
+    """Add the LoRA as PEFT layers named "default", in float32 and eval mode; errors as check_plain_lora."""
+    check_plain_lora(transformer, lora)
     state: dict[str, Tensor] = {}
     for name, factors in lora.modules.items():
         state[f"{name}.lora_A.weight"] = factors.down.float().contiguous()

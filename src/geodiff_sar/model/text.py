@@ -18,22 +18,26 @@ class TextEncoders(nn.Module):
     first; the T5 tokens follow. The pooled vector is CLIP-L's projection beside CLIP-G's.
 
     Args:
-        clip_l, clip_g, t5: the encoders.
+        clip_l, clip_g, t5: the encoders; T5 may be None.
         tokenizers: their tokenizers in the same order.
-        t5_length: number of T5 tokens.
+        t5_length: number of T5 tokens; without T5 they are zero, as SD3 was trained to bear.
         model_hash: content hash of the weights, part of every cache key.
+        context_width: channels of the context; None: T5's.
     """
 
     def __init__(
         self,
         clip_l: CLIPTextModelWithProjection,
         clip_g: CLIPTextModelWithProjection,
-        t5: T5EncoderModel,
+        t5: T5EncoderModel | None,
         tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase, PreTrainedTokenizerBase],
         t5_length: int,
         model_hash: str,
+        context_width: int | None = None,
     ):
         super().__init__()
+        assert t5 is not None or context_width is not None
+        self.context_width: int = t5.config.d_model if t5 is not None else context_width  # pyright: ignore
         self.clip_l, self.clip_g, self.t5 = clip_l, clip_g, t5
         self.tokenizers = tokenizers
         self.t5_length, self.model_hash = t5_length, model_hash
@@ -41,7 +45,7 @@ class TextEncoders(nn.Module):
     @property
     def dtype(self) -> str:
         """Name of the number format of the weights, part of every cache key."""
-        return str(self.t5.dtype).removeprefix("torch.")
+        return str(self.clip_g.dtype).removeprefix("torch.")
 
     @property
     def token_lengths(self) -> tuple[int, ...]:
@@ -72,9 +76,13 @@ class TextEncoders(nn.Module):
             output = encoder(_tokenize(tokenizer, captions, length).to(encoder.device), output_hidden_states=True)
             hidden.append(output.hidden_states[-2])
             projections.append(output.text_embeds)
-        tokens = self.t5(_tokenize(self.tokenizers[2], captions, self.t5_length).to(self.t5.device)).last_hidden_state
         clip = torch.cat(hidden, dim=-1)
-        clip = F.pad(clip, (0, tokens.shape[-1] - clip.shape[-1]))
+        clip = F.pad(clip, (0, self.context_width - clip.shape[-1]))
+        if self.t5 is None:
+            tokens = clip.new_zeros(len(captions), self.t5_length, self.context_width)
+        else:
+            ids = _tokenize(self.tokenizers[2], captions, self.t5_length)
+            tokens = self.t5(ids.to(clip.device)).last_hidden_state
         return torch.cat([clip, tokens], dim=1), torch.cat(projections, dim=-1)
 
 

@@ -42,7 +42,8 @@ class GeoDiffSAROutput(BaseOutput):
 
 
 class GeoDiffSARPipeline(DiffusionPipeline):
-    """SD3 with a conditioning stack. Build it with ``from_pretrained`` or, from loaded parts, with ``from_base``.
+    """SD3 with a conditioning stack. Build it with ``from_pretrained`` or, from a base, with ``from_base``. Text encoders are
+    the base's own affair: ``base.text`` loads them when a caption comes up, and ``base.text.release()`` frees them.
 
     Everything about one chip (text, fusion, noise, decoding) is computed apart from the others, only the transformer sees
     them as a batch; a seed therefore gives the same picture in any batch, up to rounding in the transformer.
@@ -55,27 +56,10 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         transformer: SD3Transformer2DModel,
         vae: AutoencoderKL,
         scheduler: FlowMatchEulerDiscreteScheduler,
-        text_encoder: Any,
-        text_encoder_2: Any,
-        text_encoder_3: Any,
-        tokenizer: Any,
-        tokenizer_2: Any,
-        tokenizer_3: Any,
         conditioning: ConditioningStack | None = None,
     ):
         super().__init__()
-        self.register_modules(
-            transformer=transformer,
-            vae=vae,
-            scheduler=scheduler,
-            text_encoder=text_encoder,
-            text_encoder_2=text_encoder_2,
-            text_encoder_3=text_encoder_3,
-            tokenizer=tokenizer,
-            tokenizer_2=tokenizer_2,
-            tokenizer_3=tokenizer_3,
-            conditioning=conditioning,
-        )
+        self.register_modules(transformer=transformer, vae=vae, scheduler=scheduler, conditioning=conditioning)
         self.base: BaseModel
         self.remap: AmplitudeRemap
         self.t5_only = False
@@ -132,17 +116,8 @@ class GeoDiffSARPipeline(DiffusionPipeline):
             remap: amplitude to model values; None: the base's.
             shift: timestep shift; None: the base's.
         """
-        text = base.text
-        pipeline = cls(
-            base.transformer,
-            base.vae.vae,
-            FlowMatchEulerDiscreteScheduler(shift=shift or base.settings.shift),
-            text.clip_l,
-            text.clip_g,
-            text.t5,
-            *text.tokenizers,
-            conditioning,
-        )
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=shift or base.settings.shift)
+        pipeline = cls(base.transformer, base.vae.vae, scheduler, conditioning)
         pipeline.base, pipeline.remap = base, remap or base.settings.remap
         return pipeline
 
@@ -178,7 +153,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         width, height = width or settings.resolution[0], height or settings.resolution[1]
         guidance = guidance or GuidanceOptions(guidance_scale=settings.guidance_scale)  # pyright: ignore
         for request in requests:
-            self.check(request, width, height, steps, solver, guidance)
+            check_request(self.base, self.conditioning, request, width, height, steps, solver, guidance)
         shape = (self.base.vae.latent_channels, height // self.base.vae.reduction, width // self.base.vae.reduction)
         backbone = Backbone(self.base.transformer, self.conditioning)
         builder = BranchBuilder(self.base, backbone, self.remap, (width, height), fusion_scale, self.t5_only)
@@ -202,44 +177,6 @@ class GeoDiffSARPipeline(DiffusionPipeline):
             amplitudes.append(self.remap.to_amplitude(model[0, 0].cpu().numpy()))
         return GeoDiffSAROutput([Image.fromarray(to_grey8(a)) for a in amplitudes], amplitudes)
 
-    def check(
-        self,
-        request: ChipRequest,
-        width: int | None = None,
-        height: int | None = None,
-        steps: int = 30,
-        solver: str = "euler",
-        guidance: GuidanceOptions | None = None,
-    ) -> None:
-        """Make sure that a chip can be generated, before anything is computed; the arguments are those of a call.
-
-        Raises:
-            OptionError: impossible size, steps, solver or block number.
-            DataError: a prior that the conditioning stack cannot take.
-        """
-        SOLVERS.get(solver)
-        if self.conditioning is not None and request.prior is not None:
-            self.conditioning.check_prior(request.prior, map_names(request.prior))
-        guidance = guidance or GuidanceOptions()
-        settings, grain, transformer = self.base.settings, self.base.vae.grain, self.base.transformer
-        width, height = width or settings.resolution[0], height or settings.resolution[1]
-        largest = self.base.largest_side
-        for name, side in (("--width (--w)", width), ("--height (--h)", height)):
-            if side % grain or not grain <= side <= largest:
-                raise OptionError(
-                    name,
-                    f"{side} pixels",
-                    f"a multiple of {grain} from {grain} to {largest} for this base",
-                    "choose one",
-                )
-        if not 1 <= steps <= 1000:
-            raise OptionError("--sample_steps", str(steps), "1 to 1000", "choose a number in this range")
-        count = len(transformer.transformer_blocks)
-        if any(not 0 <= layer < count for layer in guidance.skip_layers):
-            raise OptionError(
-                "--skip_layers", str(guidance.skip_layers), f"block numbers 0..{count - 1}", "correct them"
-            )
-
     def _require_finite(self, values: Tensor, requests: list[ChipRequest], what: str) -> None:
         bad = (~torch.isfinite(values)).flatten(1).any(dim=1)
         if bool(bad.any()):
@@ -255,3 +192,38 @@ class GeoDiffSARPipeline(DiffusionPipeline):
 def initial_noise(seed: int, shape: tuple[int, int, int]) -> Float[Tensor, "1 channel height width"]:
     """Standard normal noise of one chip: float32, drawn on the CPU, whatever the device."""
     return torch.randn((1, *shape), generator=torch.Generator("cpu").manual_seed(seed))
+
+
+def check_request(
+    base: BaseModel,
+    conditioning: ConditioningStack | None,
+    request: ChipRequest,
+    width: int,
+    height: int,
+    steps: int,
+    solver: str,
+    guidance: GuidanceOptions,
+) -> None:
+    """Make sure that a chip can be generated, before anything is computed; the transformer need not be loaded.
+
+    Raises:
+        OptionError: impossible size, steps, solver or block number.
+        DataError: a prior that the conditioning stack cannot take.
+    """
+    SOLVERS.get(solver)
+    if conditioning is not None and request.prior is not None:
+        conditioning.check_prior(request.prior, map_names(request.prior))
+    grain, largest = base.vae.grain, base.largest_side
+    for name, side in (("--width (--w)", width), ("--height (--h)", height)):
+        if side % grain or not grain <= side <= largest:
+            raise OptionError(
+                name,
+                f"{side} pixels",
+                f"a multiple of {grain} from {grain} to {largest} for this base",
+                "choose one",
+            )
+    if not 1 <= steps <= 1000:
+        raise OptionError("--sample_steps", str(steps), "1 to 1000", "choose a number in this range")
+    count = int(base.skeleton.config["num_layers"])
+    if any(not 0 <= layer < count for layer in guidance.skip_layers):
+        raise OptionError("--skip_layers", str(guidance.skip_layers), f"block numbers 0..{count - 1}", "correct them")

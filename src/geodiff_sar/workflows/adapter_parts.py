@@ -1,6 +1,7 @@
 """What an adapter run trains: the conditioning stack fitted to base and data, the transformer's trained part, the record."""
 
 import torch
+from diffusers import SD3Transformer2DModel
 
 from geodiff_sar.conditioning.options import ConditioningSizes, default_embed_dim
 from geodiff_sar.conditioning.stack import ConditioningStack
@@ -25,7 +26,7 @@ def build_conditioning(config: TrainConfig, base: BaseModel, dataset: ChipDatase
     """
     if not config.inject:
         return None
-    pooled = base.transformer.config["pooled_projection_dim"]
+    pooled = base.skeleton.config["pooled_projection_dim"]
     embed = config.conditioning.embed_dim or base.settings.embed_dim or default_embed_dim(pooled)
     beyond = set(config.inject) != {"pooled"}
     sizes = ConditioningSizes(
@@ -33,9 +34,9 @@ def build_conditioning(config: TrainConfig, base: BaseModel, dataset: ChipDatase
         base.vae.latent_channels,
         config.data.pointcloud_dim,
         embed,
-        backbone_sizes(base.transformer, base.vae.grain) if beyond else None,
+        backbone_sizes(base.skeleton, base.vae.grain) if beyond else None,
         dataset.priors.map_names,
-        base.transformer.config["patch_size"],
+        base.skeleton.config["patch_size"],
     )
     with torch.random.fork_rng():
         torch.manual_seed(config.train.seed)
@@ -78,7 +79,11 @@ def check_sizes(base: BaseModel, *datasets: ChipDataset | None) -> None:
 
 
 def choose_trained(
-    config: TrainConfig, base: BaseModel, conditioning: ConditioningStack | None, start: AdapterFiles | None
+    config: TrainConfig,
+    base_hash: str,
+    transformer: SD3Transformer2DModel,
+    conditioning: ConditioningStack | None,
+    start: AdapterFiles | None,
 ) -> None:
     """Mark what of the transformer is trained, and add LoRA layers if they are; LoRA and conditioning begin with the weights
     of ``start``, if there is one.
@@ -86,16 +91,15 @@ def choose_trained(
     Raises:
         GeodiffError: as begin_with_adapter.
     """
-    base.transformer.requires_grad_(config.train_base == "full")
-    float_trained(base.transformer)
-    if config.train_base == "lora":
-        add_lora(base.transformer, config.lora, config.train.seed)
+    lora = config.lora if config.train_base == "lora" else None
+    transformer.requires_grad_(config.train_base == "full")
+    float_trained(transformer)
+    if lora is not None:
+        add_lora(transformer, lora, config.train.seed)
     if start is not None:
-        begin_with_adapter(
-            start, base.hash, base.transformer, conditioning, config.lora if config.train_base == "lora" else None
-        )
+        begin_with_adapter(start, base_hash, transformer, conditioning, lora)
     if config.train.gradient_checkpointing:
-        base.transformer.enable_gradient_checkpointing()
+        transformer.enable_gradient_checkpointing()
 
 
 def adapter_record(

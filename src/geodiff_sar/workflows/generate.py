@@ -35,6 +35,7 @@ def generate_chips(request: GenerateRequest) -> list[Path]:
     session = open_session(request)
     jobs = build_jobs(request, session)
     paths = picture_names(request, jobs)
+    session.encode(job.request for job in jobs)
     finished: dict[int, np.ndarray] = {}
     groups: dict[tuple[Any, ...], list[int]] = {}
     for number, job in enumerate(jobs):
@@ -103,6 +104,7 @@ def regenerate(request: GenerateRequest) -> Path:
     prompt = parse_options(Prompt, recipe.prompt, f"recipe in {request.source}")
     job = build_job(old, session, prompt, recipe.azimuth, recipe.seed, 0, (recipe.width, recipe.height))
     check_same(request.source, content, make_recipe(old, session, job, np.zeros((1, 1)), recipe.batch_size, 0))
+    session.encode([job.request])
     place = recipe.batch_index
     amplitude = run_jobs(session, [job] * recipe.batch_size, old.solver)[place]
     made = make_recipe(old, session, job, amplitude, recipe.batch_size, place)

@@ -46,7 +46,7 @@ def pretrain(options: PretrainOptions) -> Path:
         text, codec = train_text(options, work, chips), train_vae(options, work, chips)
     else:
         say(f"text encoders and autoencoder are those of {options.start_from}; train_text and train_vae are not used")
-        text, codec = start.text, start.vae
+        text, codec = start.text.encoders, start.vae
     data = encode_chips(chips, text, codec, work / "cache")
     stage = options.train_transformer
     torch.manual_seed(stage.seed)

@@ -1,5 +1,6 @@
 """Preview pictures during training."""
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from geodiff_sar.data.image import to_grey8
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.base import BaseModel
 from geodiff_sar.sampling.guidance import GuidanceOptions
-from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline
+from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline, check_request
 from geodiff_sar.sampling.prompts import Prompt, load_prompts
 from geodiff_sar.sampling.recipe import write_chip
 from geodiff_sar.sampling.solvers import SOLVERS
@@ -46,7 +47,7 @@ class Preview:
         self.resolution = resolution
         self.options, self.folder, self.name = options, folder / "samples", name
         self.prompts = [] if options.prompts_file is None else load_prompts(Path(options.prompts_file))
-        self.pipeline = GeoDiffSARPipeline.from_base(base, conditioning, remap, shift)
+        self.base, self.conditioning, self.remap, self.shift = base, conditioning, remap, shift
         width = None if conditioning is None else conditioning.sizes.feature_dim
         self.requests = [
             build_request(prompt, number, width, folder=pointcloud_dir) for number, prompt in enumerate(self.prompts)
@@ -56,24 +57,40 @@ class Preview:
                 "preview.solver", repr(options.solver), f"a solver: {', '.join(SOLVERS.names())}", "choose one"
             )
         for prompt, request in zip(self.prompts, self.requests, strict=True):
-            self.pipeline.check(request, *self._size(prompt))
+            steps, guidance = self._steps(prompt), self._guidance(prompt)
+            check_request(base, conditioning, request, *self._size(prompt), steps, options.solver, guidance)
 
     @property
     def wanted(self) -> bool:
         """Whether there is anything to draw."""
         return bool(self.prompts)
 
+    @property
+    def captions(self) -> list[str]:
+        """All captions that it draws, or draws away from."""
+        return [text for request in self.requests for text in (request.prompt, request.negative_prompt)]
+
+    @cached_property
+    def pipeline(self) -> GeoDiffSARPipeline:
+        """The pipeline, on the transformer as it is trained."""
+        return GeoDiffSARPipeline.from_base(self.base, self.conditioning, self.remap, self.shift)
+
+    def _steps(self, prompt: Prompt) -> int:
+        return prompt.sample_steps or self.options.sample_steps
+
+    def _guidance(self, prompt: Prompt) -> GuidanceOptions:
+        scale = self.options.guidance_scale
+        default = self.base.settings.guidance_scale if scale is None else scale
+        return GuidanceOptions(guidance_scale=default if prompt.scale is None else prompt.scale)  # pyright: ignore
+
     def _size(self, prompt: Prompt) -> tuple[int, int]:
         return prompt.width or self.resolution[0], prompt.height or self.resolution[1]
 
     def write(self, step: int) -> dict[str, np.ndarray]:
         """Draw all prompts into samples/; returns the grey pictures by name."""
-        scale = self.options.guidance_scale
         drawn = {}
         for number, (prompt, request) in enumerate(zip(self.prompts, self.requests, strict=True)):
-            default = self.pipeline.base.settings.guidance_scale if scale is None else scale
-            guidance = GuidanceOptions(guidance_scale=default if prompt.scale is None else prompt.scale)  # pyright: ignore
-            steps = prompt.sample_steps or self.options.sample_steps
+            steps, guidance = self._steps(prompt), self._guidance(prompt)
             output = self.pipeline([request], *self._size(prompt), steps, self.options.solver, guidance, 1.0)
             recipe = {"kind": "preview", "prompt": request.prompt, "seed": request.seed, "training_step": step}
             path = self.folder / f"{self.name}_{step:08d}_{number:02d}.png"

@@ -21,23 +21,17 @@ from geodiff_sar.data.sample import Sample
 from geodiff_sar.data.splits import split_samples
 from geodiff_sar.model.adapter import AdapterRecord, save_adapter
 from geodiff_sar.model.adapter_files import resolve_adapter
-from geodiff_sar.model.backbone import Backbone
-from geodiff_sar.model.base import base_hash, load_base
+from geodiff_sar.model.base import BaseModel, load_base
 from geodiff_sar.model.hub import is_hub_id
 from geodiff_sar.model.single_file.recognise import transformer_repository
-from geodiff_sar.training.adapter_task import AdapterTask, DatasetSource
-from geodiff_sar.training.compilation import compile_blocks
 from geodiff_sar.training.ema import WeightAverage
 from geodiff_sar.training.loop import Hooks, LoopResult, run_loop
-from geodiff_sar.training.loop_options import steps_per_epoch, total_steps
-from geodiff_sar.training.optimizers import build_optimizer
-from geodiff_sar.training.schedules import build_schedule
+from geodiff_sar.training.loop_options import steps_per_epoch
 from geodiff_sar.workflows.adapter_parts import (
     adapter_record,
     build_conditioning,
     check_held_out,
     check_sizes,
-    choose_trained,
 )
 from geodiff_sar.workflows.described_data import described_data
 from geodiff_sar.workflows.model_card import model_card
@@ -45,6 +39,7 @@ from geodiff_sar.workflows.preview import Preview
 from geodiff_sar.workflows.processes import on_main_process, start_accelerator
 from geodiff_sar.workflows.run_folder import check_run_folder, data_fingerprint, run_folder, training_log
 from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
+from geodiff_sar.workflows.trainee import BASE_DTYPES, build_trainee
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -72,12 +67,12 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     shown = with_mirror_images(training) if config.data.mirror else training
     shown = with_moved_copies(shown, config.data.moved_copies, config.data.moved_pixels, options.seed)
     start = None if config.start_from is None else resolve_adapter(config.start_from, "start_from")
-    fingerprint = {"base_hash": base_hash(config.base_files), **data_fingerprint(training, validation)}
+    base = load_base(config.base_files, BASE_DTYPES[options.precision], accelerator.device)
+    fingerprint = {"base_hash": base.hash, **data_fingerprint(training, validation)}
     if start is not None:
         fingerprint["start_from"] = start.sha256
     folder = Path(config.output_dir) / config.output_name
     resume_from = on_main_process(accelerator, lambda: check_run_folder(folder, config, fingerprint))
-    base = load_base(config.base_files, _base_dtype(options.precision), accelerator.device)
     remap = config.remap or base.settings.remap
     resolution = config.data.buckets.resolution or base.settings.resolution
     cache = Path(config.data.cache.folder) if config.data.cache.folder else folder / "cache"
@@ -100,49 +95,36 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         conditioning.to(accelerator.device)
     elif config.optimizer.conditioning_lr is not None:
         warn("optimizer.conditioning_lr has no effect: with inject = [] only the LoRA is trained")
-    choose_trained(config, base, conditioning, start)
-    if options.compile:
-        compile_blocks(base.transformer.transformer_blocks, "train.compile")
     shift = config.objective.shift or base.settings.shift
-    task = AdapterTask(
-        Backbone(base.transformer, conditioning, _base_dtype(options.precision)),
-        config.objective,
-        shift,
-        accelerator.device,
-        config.optimizer.conditioning_lr,
-        config.lora.max_norm,
-    )
-    source = DatasetSource(dataset, options.batch_size, options.seed)
-    optimizer = build_optimizer(task.parameter_groups(), config.optimizer)
-    steps = total_steps(options, len(source.plan(0)), accelerator.num_processes)
-    schedule = build_schedule(optimizer, config.schedule, steps)
-    average = WeightAverage(task.modules(), config.ema.decay) if config.ema.enabled else None
     preview = Preview(config.preview, base, conditioning, shift, remap, folder, config.output_name, resolution, clouds)
-
-    def record(done: int) -> AdapterRecord:
-        return adapter_record(config, base, dataset, conditioning, shift, remap, done, fingerprint.get("start_from"))
-
-    dtype = PRECISIONS[config.save_precision]
-
-    def averaged(call: Any) -> Any:
-        if average is None:
-            return call()
-        with average.applied():
-            return call()
-
+    build_trainee(config, base, base.empty_transformer(), conditioning, start, dataset, accelerator)  # a rehearsal
     with run_folder(folder, config, fingerprint) if accelerator.is_main_process else nullcontext():
-        dataset.encode()
-        if held_out is not None:
-            held_out.encode()
+        _encode(config, base, dataset, held_out, preview)
+        trainee = build_trainee(config, base, base.transformer, conditioning, start, dataset, accelerator)
+        average = WeightAverage(trainee.task.modules(), config.ema.decay) if config.ema.enabled else None
+
+        def record(done: int) -> AdapterRecord:
+            return adapter_record(
+                config, base, dataset, conditioning, shift, remap, done, fingerprint.get("start_from")
+            )
+
+        dtype = PRECISIONS[config.save_precision]
+
+        def averaged(call: Any) -> Any:
+            if average is None:
+                return call()
+            with average.applied():
+                return call()
+
         say(
-            f"training '{config.output_name}': {len(training)} chips{_further(config)}, {steps} steps "
-            f"({steps_per_epoch(options, len(source.plan(0)), accelerator.num_processes)} per epoch), "
+            f"training '{config.output_name}': {len(training)} chips{_further(config)}, {trainee.steps} steps "
+            f"({steps_per_epoch(options, len(trainee.source.plan(0)), accelerator.num_processes)} per epoch), "
             f"{_injection(config)}, on {accelerator.device}"
         )
         with training_log(folder / "logs", enabled=accelerator.is_main_process) as log:
             hooks = Hooks(
                 log=log.scalars,
-                validate=(lambda: averaged(lambda: task.validation_loss(held_out, options.batch_size)))
+                validate=(lambda: averaged(lambda: trainee.task.validation_loss(held_out, options.batch_size)))
                 if held_out is not None
                 else None,
                 preview=(lambda step: averaged(lambda: log.pictures(step, preview.write(step))))
@@ -153,10 +135,10 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
                 ),
             )
             result = run_loop(
-                task,
-                source,
-                optimizer,
-                schedule,
+                trainee.task,
+                trainee.source,
+                trainee.optimizer,
+                trainee.schedule,
                 options,
                 folder / "checkpoints",
                 accelerator,
@@ -176,6 +158,21 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
         _write_run_papers(folder, config, record(result.steps), published, fingerprint, result)
         say(f"the adapter is in {folder}")
     return folder, result
+
+
+def _encode(
+    config: TrainConfig, base: BaseModel, dataset: ChipDataset, held_out: ChipDataset | None, preview: Preview
+) -> None:
+    """Fill the caches, then free the text encoders before the transformer is loaded. Where captions are shuffled they stay:
+    others come up in every epoch."""
+    dataset.encode()
+    if held_out is not None:
+        held_out.encode()
+    if preview.wanted:
+        base.text.remember(preview.captions)
+    ways = [config.data.captions, *(s.captions for s in dataset.samples if s.captions is not None)]
+    if not any(way.shuffle for way in ways):
+        base.text.release()
 
 
 def _folder_data(config: TrainConfig) -> list[Sample]:
@@ -199,10 +196,6 @@ def _further(config: TrainConfig) -> str:
 def _injection(config: TrainConfig) -> str:
     names = {"pooled": f"fusion {config.fusion.method}", "tokens": "tokens", "map": "map"}
     return ", ".join(names[place] for place in config.inject) or "text alone"
-
-
-def _base_dtype(precision: str) -> torch.dtype:
-    return {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 def _optional_path(text: str | None) -> Path | None:

@@ -126,7 +126,7 @@ class TextTask(Task[TextBatch]):
         self.encoders, self.lr = encoders, lr
         self.counts = [len(values) for values in vocabulary.fields]
         pooled = sum(clip.config.projection_dim or 0 for clip in (encoders.clip_l, encoders.clip_g))
-        context = encoders.t5.config.d_model
+        context = encoders.context_width
         width = sum(self.counts) + 2 * HARMONICS
         self.heads = nn.ModuleList([nn.Linear(size, width) for size in (pooled, context, context)])
 

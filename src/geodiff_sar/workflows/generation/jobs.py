@@ -10,7 +10,7 @@ from geodiff_sar.core.console import warn
 from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.core.files import sha256_file
 from geodiff_sar.sampling.guidance import GuidanceOptions
-from geodiff_sar.sampling.pipeline import ChipRequest
+from geodiff_sar.sampling.pipeline import ChipRequest, check_request
 from geodiff_sar.sampling.prompts import Prompt, load_prompts, parse_azimuths
 from geodiff_sar.workflows.generation.conditions import check_priors, usable
 from geodiff_sar.workflows.generation.options import GenerateRequest
@@ -76,7 +76,7 @@ def build_job(
     copy: int,
     resolution: tuple[int, int],
 ) -> Job:
-    stack = session.adapter.conditioning if session.adapter else None
+    stack = session.conditioning
     width = None if stack is None else stack.sizes.feature_dim
     number = (seed if prompt.seed is None else prompt.seed) + copy
     if number >= 2**63:
@@ -125,7 +125,7 @@ def build_job(
         guidance,
         files,
     )
-    session.pipeline.check(chip, job.width, job.height, job.steps, request.solver, guidance)
+    check_request(session.base, session.conditioning, chip, job.width, job.height, job.steps, request.solver, guidance)
     return job
 
 

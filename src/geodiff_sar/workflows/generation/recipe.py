@@ -15,6 +15,7 @@ from geodiff_sar.data.image import to_grey8
 from geodiff_sar.data.pixels import ChipPixels
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.base import EMBEDDED
+from geodiff_sar.model.hub import is_hub_id
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.workflows.generation.jobs import Job
 from geodiff_sar.workflows.generation.options import GenerateRequest
@@ -72,7 +73,7 @@ def make_recipe(
     import transformers
 
     kept = request.model_dump(mode="json", exclude={"prompts_file", "source", "prompt", "azimuths", "output_dir"})
-    if request.pretrained_model not in EMBEDDED:
+    if request.pretrained_model not in EMBEDDED and not is_hub_id(request.pretrained_model):
         kept["pretrained_model"] = str(Path(request.pretrained_model).resolve())
     kept |= {option: str(path) for option, path in request.base.absolute().separate.items()}
     if session.adapter is not None:
@@ -95,13 +96,13 @@ def make_recipe(
         "height": job.height,
         "steps": job.steps,
         "guidance": job.guidance.model_dump(mode="json"),
-        "shift": float(session.pipeline.scheduler.config["shift"]),
+        "shift": float(session.shift),
         "fusion_scale": fusion_scale,
         "inject": list(session.adapter.record.inject) if session.adapter else None,
         "files": job.files,
         "base_hash": session.base.hash,
         "adapter_sha256": session.adapter.files.sha256 if session.adapter else None,
-        "remap": session.pipeline.remap.record(),
+        "remap": session.remap.record(),
         "pixels": None if pixels is None else pixels.model_dump(mode="json"),
         "pixels_sha256": sha256_bytes(to_grey8(amplitude).tobytes()),
         "batch_size": batch_size,

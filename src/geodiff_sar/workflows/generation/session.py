@@ -1,46 +1,86 @@
 """Base and adapter in memory, checked against the options."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from geodiff_sar.conditioning.injection import default_fusion_scale
+from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.condition import Needs
 from geodiff_sar.core.console import say, warn
 from geodiff_sar.core.errors import OptionError
-from geodiff_sar.model.adapter import LoadedAdapter, load_adapter
+from geodiff_sar.data.remap import AmplitudeRemap
+from geodiff_sar.model.adapter import LoadedAdapter, put_on, read_adapter
 from geodiff_sar.model.adapter_files import plain_lora, resolve_adapter
 from geodiff_sar.model.base import BaseModel, load_base
 from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import set_lora_strength
-from geodiff_sar.model.plain_lora import load_plain_lora
+from geodiff_sar.model.plain_lora import PlainLora, add_plain_lora, read_plain_lora
+from geodiff_sar.sampling.branches import ChipRequest
 from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline
 from geodiff_sar.workflows.generation.options import GenerateRequest
 
 
 @dataclass
 class Session:
-    """Base, adapter and pipeline in memory."""
+    """Base and adapter, checked against the options. The transformer is loaded when ``pipeline`` is first asked for, which is
+    after the captions have been encoded.
+
+    Attributes:
+        base: the base model.
+        adapter: all of an adapter but what is on the transformer.
+        request: the options.
+        fusion_scale: strength of all injections.
+        shift: timestep shift.
+        remap: amplitude to model values.
+    """
 
     base: BaseModel
     adapter: LoadedAdapter | None
-    pipeline: GeoDiffSARPipeline
+    request: GenerateRequest
     fusion_scale: float
+    shift: float
+    remap: AmplitudeRemap
+
+    @property
+    def conditioning(self) -> ConditioningStack | None:
+        """The adapter's stack; None where nothing but the text conditions."""
+        return self.adapter.conditioning if self.adapter else None
 
     @property
     def conditioned(self) -> bool:
         """Whether an adapter is there in which more than the text conditions."""
-        return self.adapter is not None and self.adapter.conditioning is not None
+        return self.conditioning is not None
 
     @property
     def needs(self) -> Needs:
         """Which conditions the adapter takes; none without adapter, and none where text alone conditions."""
-        stack = self.adapter.conditioning if self.adapter else None
-        return Needs(False, False, False, False) if stack is None else stack.needs
+        return Needs(False, False, False, False) if self.conditioning is None else self.conditioning.needs
+
+    def encode(self, chips: Iterable[ChipRequest]) -> None:
+        """Encode all captions, then free the text encoders: these and the transformer are never in memory together."""
+        self.base.text.remember(text for chip in chips for text in (chip.prompt, chip.negative_prompt))
+        self.base.text.release()
+
+    @cached_property
+    def pipeline(self) -> GeoDiffSARPipeline:
+        """The pipeline, with the adapter on its transformer."""
+        transformer = self.base.transformer
+        if isinstance(self.adapter, PlainLora):
+            add_plain_lora(transformer, self.adapter.lora)
+        elif self.adapter is not None:
+            put_on(self.adapter, transformer)
+        if self.adapter is not None and self.adapter.record.lora is not None:
+            set_lora_strength(transformer, self.request.network_multiplier)
+        pipeline = GeoDiffSARPipeline.from_base(self.base, self.conditioning, self.remap, self.shift)
+        pipeline.t5_only = self.request.use_t5xxl_cache_only
+        return pipeline
 
 
 def open_session(request: GenerateRequest) -> Session:
-    """Load base and adapter, check the options against them."""
+    """Open base and adapter, check the options against them."""
     device = choose_device(request.device, "--device")
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.get(
         request.dtype, torch.float32 if device.type == "cpu" else torch.bfloat16
@@ -52,13 +92,11 @@ def open_session(request: GenerateRequest) -> Session:
     if request.lora_weights is not None:
         plain = plain_lora(request.lora_weights)
         if plain is not None:
-            adapter = load_plain_lora(plain, base)
+            adapter = read_plain_lora(plain, base)
         else:
-            adapter = load_adapter(resolve_adapter(request.lora_weights), base.transformer, base.hash)
+            adapter = read_adapter(resolve_adapter(request.lora_weights), base.hash)
         if adapter.conditioning is not None:
             adapter.conditioning.to(device)
-        if adapter.record.lora is not None:
-            set_lora_strength(base.transformer, request.network_multiplier)
     has_lora = adapter is not None and adapter.record.lora is not None
     if not has_lora and request.network_multiplier != 1.0:
         raise OptionError(
@@ -70,9 +108,7 @@ def open_session(request: GenerateRequest) -> Session:
         scale = 0.0
     shift = request.discrete_flow_shift or (adapter.record.shift if adapter else base.settings.shift)
     remap = adapter.record.remap if adapter else base.settings.remap
-    pipeline = GeoDiffSARPipeline.from_base(base, adapter.conditioning if adapter else None, remap, shift)
-    pipeline.t5_only = request.use_t5xxl_cache_only
-    return Session(base, adapter, pipeline, scale)
+    return Session(base, adapter, request, scale, shift, remap)
 
 
 def _check_against_adapter(request: GenerateRequest, base: BaseModel, adapter: LoadedAdapter | None) -> None:

@@ -37,7 +37,7 @@ def write_papers(options: PretrainOptions, folder: Path, chips: TrainingChips) -
     parts = {
         "transformer": base.transformer,
         "autoencoder": base.vae.vae,
-        "text (CLIP-L, CLIP-G, T5)": base.text,
+        "text (CLIP-L, CLIP-G, T5)": base.text.encoders,
     }
     atomic_write_text(folder / "README.md", _card(options, folder.name, parts, numbers, chips))
 
