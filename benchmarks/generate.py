@@ -16,7 +16,8 @@ from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import Caption
 from geodiff_sar.data.simulated import ChipSpec, simulate_chip
-from geodiff_sar.model.base import EMBEDDED, load_base
+from geodiff_sar.model.base import load_base
+from geodiff_sar.model.folder_base import EMBEDDED
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import ChipRequest, GeoDiffSARPipeline
 

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
-from geodiff_sar.model.base import EMBEDDED
 from geodiff_sar.model.base_files import BaseFiles
+from geodiff_sar.model.folder_base import EMBEDDED
 
 POOLED, CONTEXT = 128, 128
 PREFIXES = {

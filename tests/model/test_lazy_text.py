@@ -49,7 +49,7 @@ def test_another_number_of_t5_tokens_forgets_what_is_kept(tiny_base):
 
 
 def test_nothing_but_the_vae_is_loaded_with_a_base(tiny_base, monkeypatch):
-    from geodiff_sar.model import base as module
+    from geodiff_sar.model import folder_base as module
 
     loaded = []
     load = module.load_part

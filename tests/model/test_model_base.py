@@ -7,7 +7,8 @@ from diffusers import StableDiffusion3Pipeline
 from safetensors.torch import load_file, save_file
 
 from geodiff_sar.core.errors import FileError, OptionError
-from geodiff_sar.model.base import EMBEDDED, base_folder, base_hash, load_base, load_tokenizers
+from geodiff_sar.model.base import base_hash, load_base
+from geodiff_sar.model.folder_base import EMBEDDED, base_folder, folder_tokenizers
 from geodiff_sar.workflows.check_weights import check_weights
 
 
@@ -127,4 +128,4 @@ def test_tokenizers_of_vocabulary_and_merges_are_read(tiny_base, tmp_path):
     special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 32, "pad_token": "<|endoftext|>", **special}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    assert load_tokenizers(changed)[0]("ab")["input_ids"] == [5, 4, 6]
+    assert folder_tokenizers(changed)[0]("ab")["input_ids"] == [5, 4, 6]

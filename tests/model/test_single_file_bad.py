@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from checkpoint_support import PREFIXES, Models, tiny_clip, tiny_models, tiny_vae, write_checkpoint
 from geodiff_sar.core.errors import FileError, GeodiffError, OptionError
-from geodiff_sar.model.base import EMBEDDED, base_hash, load_base
+from geodiff_sar.model.base import base_hash, load_base
 from geodiff_sar.model.base_files import BaseFiles
+from geodiff_sar.model.folder_base import EMBEDDED
 from geodiff_sar.workflows.check_weights import check_weights
 
 ALL = ("transformer", "vae", "clip_l", "clip_g", "t5xxl")

@@ -14,8 +14,9 @@ from geodiff_sar.core.config import flat_settings, load_options, read_toml
 from geodiff_sar.core.errors import FileError, GeodiffError, OptionError
 from geodiff_sar.model.adapter import load_adapter
 from geodiff_sar.model.adapter_files import resolve_adapter
-from geodiff_sar.model.base import EMBEDDED, load_base
+from geodiff_sar.model.base import load_base
 from geodiff_sar.model.base_files import BaseFiles
+from geodiff_sar.model.folder_base import EMBEDDED
 from geodiff_sar.workflows.import_config import ImportRequest, import_config
 from geodiff_sar.workflows.importing.configure import options_of, require_followed, settle
 from geodiff_sar.workflows.importing.expressions import NotPlain, evaluate

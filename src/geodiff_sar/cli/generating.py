@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from geodiff_sar.cli.app import app
-from geodiff_sar.cli.base_options import ClipG, ClipL, Pretrained, T5Xxl, TokenizerFolder, Vae
+from geodiff_sar.cli.base_options import (
+    T5,
+    ClipG,
+    ClipL,
+    NoT5,
+    Pretrained,
+    T5Xxl,
+    TokenizerFolder,
+    TransformerStorage,
+    Vae,
+    t5_use,
+)
 
 
 @app.command()
@@ -76,6 +87,9 @@ def generate(
     t5xxl: T5Xxl = None,
     vae: Vae = None,
     tokenizers: TokenizerFolder = None,
+    t5: T5 = None,
+    no_t5: NoT5 = False,
+    transformer_storage: TransformerStorage = "whole",
     use_t5xxl_cache_only: Annotated[
         bool, typer.Option("--use-t5xxl-cache-only", help="zero the CLIP tokens, keep T5 and the pooled vector")
     ] = False,
@@ -96,6 +110,7 @@ def generate(
     """Generate chips from captions, point clouds and a reference image."""
     settings = dict(locals())
     settings["source"] = settings.pop("from_")
+    settings["t5"] = t5_use(t5, settings.pop("no_t5"))
     from geodiff_sar.workflows.generate import generate_chips
     from geodiff_sar.workflows.generation.options import parse_request
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from geodiff_sar.cli.app import app
-from geodiff_sar.cli.base_options import ClipG, ClipL, Pretrained, T5Xxl, TokenizerFolder, Vae
+from geodiff_sar.cli.base_options import ClipG, ClipL, NoT5, Pretrained, T5Xxl, TokenizerFolder, Vae
 
 
 @app.command()
@@ -28,13 +28,14 @@ def check_weights(
     t5xxl: T5Xxl = None,
     vae: Vae = None,
     tokenizers: TokenizerFolder = None,
+    no_t5: NoT5 = False,
 ) -> None:
     """Say which parts are found, their sizes, number formats, key counts and hashes, and what is missing or damaged."""
     from geodiff_sar.model.base_files import BaseFiles
     from geodiff_sar.workflows.check_weights import check_weights as run
 
     base = BaseFiles(pretrained_model, clip_l, clip_g, t5xxl, vae, tokenizers)
-    text, intact = run(base, lora_weights)
+    text, intact = run(base, lora_weights, with_t5=not no_t5)
     typer.echo(text)
     if not intact:
         raise typer.Exit(2)

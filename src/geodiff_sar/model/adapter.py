@@ -18,6 +18,7 @@ from torch import Tensor
 from geodiff_sar.conditioning.options import Place
 from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.config import Options, parse_options
+from geodiff_sar.core.console import warn
 from geodiff_sar.core.errors import DataError, FileError
 from geodiff_sar.core.files import atomic_write_bytes, read_json, write_json
 from geodiff_sar.core.tensors import mismatch
@@ -43,7 +44,10 @@ class AdapterRecord(Options):
         default=2, description="version of this record; 1: before there was a choice of inject"
     )
     base: str = Field(description="base model as the user called it")
-    base_hash: str = Field(description="content hash of the base model's weights")
+    base_hash: str = Field(description="content hash of the base model's weights, of the parts that were used")
+    base_hash_without_t5: str | None = Field(
+        default=None, description="the same without T5; equal to base_hash: trained without T5; None: not recorded"
+    )
     shift: float = Field(gt=0, description="timestep shift of training")
     remap: AmplitudeRemap = Field(description="amplitude to model values")
     resolution: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(
@@ -129,22 +133,24 @@ def read_record(files: AdapterFiles) -> AdapterRecord:
     return parse_options(AdapterRecord, content["geodiff_sar"], str(files.record))
 
 
-def load_adapter(files: AdapterFiles, transformer: SD3Transformer2DModel, base_hash: str) -> LoadedAdapter:
+def load_adapter(
+    files: AdapterFiles, transformer: SD3Transformer2DModel, base_hash: str, hash_without_t5: str | None = None
+) -> LoadedAdapter:
     """Load an adapter onto its base; every tensor of every file must have its place, and the other way round.
 
     Raises:
         FileError: a damaged file.
         DataError: another base model, or keys or shapes that do not match.
     """
-    adapter = read_adapter(files, base_hash)
+    adapter = read_adapter(files, base_hash, hash_without_t5)
     put_on(adapter, transformer)
     return adapter
 
 
-def read_adapter(files: AdapterFiles, base_hash: str) -> LoadedAdapter:
+def read_adapter(files: AdapterFiles, base_hash: str, hash_without_t5: str | None = None) -> LoadedAdapter:
     """All of an adapter but what belongs on the transformer, whose file is looked at by its header; errors as
     load_conditioning."""
-    record, conditioning = load_conditioning(files, base_hash)
+    record, conditioning = load_conditioning(files, base_hash, hash_without_t5)
     if files.weights is not None:
         read_header(files.weights)
     return LoadedAdapter(conditioning, record, files)
@@ -167,9 +173,17 @@ def put_on(adapter: LoadedAdapter, transformer: SD3Transformer2DModel) -> None:
     transformer.eval()
 
 
-def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecord, ConditioningStack | None]:
+def load_conditioning(
+    files: AdapterFiles, base_hash: str, hash_without_t5: str | None = None
+) -> tuple[AdapterRecord, ConditioningStack | None]:
     """The record and the conditioning stack (None where text alone conditions) of an adapter, in eval mode; the part that
     needs no transformer.
+
+    Args:
+        files: of the adapter.
+        base_hash: of the base, over the parts that are used.
+        hash_without_t5: of the base, without T5. Given, an adapter trained with T5 goes with the same base without, and the
+            other way round, with a warning.
 
     Raises:
         FileError: a damaged file, or no weights where the record promises them.
@@ -177,7 +191,7 @@ def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecor
         DataError: another base model, or keys or shapes that do not match.
     """
     record = read_record(files)
-    if record.base_hash != base_hash:
+    if record.base_hash != base_hash and not _differs_in_t5_alone(record, base_hash, hash_without_t5):
         raise DataError(
             files.record,
             f"was trained on the base '{record.base}' with hash {record.base_hash[:12]}, this base has {base_hash[:12]}",
@@ -199,6 +213,20 @@ def load_conditioning(files: AdapterFiles, base_hash: str) -> tuple[AdapterRecor
     _load_strictly(conditioning, read_tensor_file(files.fusion_weights).tensors, files.fusion_weights)
     conditioning.eval().requires_grad_(False)
     return record, conditioning
+
+
+def _differs_in_t5_alone(record: AdapterRecord, base_hash: str, hash_without_t5: str | None) -> bool:
+    """Whether training and this run have one base, but one of them with T5 and the other without; says so."""
+    if hash_without_t5 is None or record.base_hash_without_t5 != hash_without_t5:
+        return False
+    trained, here = record.base_hash != hash_without_t5, base_hash != hash_without_t5
+    if trained == here:  # another T5
+        return False
+    words = ("with", "without") if trained else ("without", "with")
+    warn(
+        f"the adapter was trained {words[0]} T5, this run is {words[1]} it: captions say less, or something new, to it"
+    )
+    return True
 
 
 def _load_strictly(module: torch.nn.Module, state: dict[str, Tensor], source: Path) -> None:

@@ -1,44 +1,23 @@
 """Base models: the embedded ``mini``, any folder in diffusers' layout, one on the hub, and single files."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import SD3Transformer2DModel
 from transformers.utils import logging as transformers_logging
 
-from geodiff_sar.core.config import parse_options
-from geodiff_sar.core.errors import FileError, OptionError
-from geodiff_sar.core.files import read_json, sha256_bytes, sha256_file
-from geodiff_sar.core.tensors import mismatch
+from geodiff_sar.core.files import sha256_bytes
 from geodiff_sar.model.base_files import BaseFiles
-from geodiff_sar.model.base_parts import CLASSES, PARTS, TOKENIZERS, BaseSettings, BaseSource, Tokenizers
-from geodiff_sar.model.hub import hub_folder, is_hub_id
+from geodiff_sar.model.base_parts import PARTS, T5, BaseSettings, BaseSource
+from geodiff_sar.model.folder_base import FolderBase, base_folder
 from geodiff_sar.model.lazy_text import LazyText
+from geodiff_sar.model.memory import MemoryOptions
 from geodiff_sar.model.single_file.source import SingleFileBase
-from geodiff_sar.model.tensor_file import read_header
+from geodiff_sar.model.storage import STORAGES
+from geodiff_sar.model.streaming import streamed
 from geodiff_sar.model.text import TextEncoders
-from geodiff_sar.model.tokenizers import load_tokenizer
 from geodiff_sar.model.vae import VaeCodec
-
-EMBEDDED = {"mini": Path(__file__).resolve().parent.parent / "weights" / "mini"}
-"""Base models that ship in the package, by name."""
-
-SETTINGS_FILE = "geodiff_base.json"
-MODEL_INDEX = {
-    "_class_name": "StableDiffusion3Pipeline",
-    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
-    "transformer": ["diffusers", "SD3Transformer2DModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-    "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
-    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
-    "text_encoder_3": ["transformers", "T5EncoderModel"],
-    "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
-    "tokenizer_2": ["transformers", "PreTrainedTokenizerFast"],
-    "tokenizer_3": ["transformers", "PreTrainedTokenizerFast"],
-}
-"""Lets diffusers' own StableDiffusion3Pipeline load a base folder."""
 
 
 class BaseModel:
@@ -50,28 +29,34 @@ class BaseModel:
         source: its files, complete.
         dtype: number format of all parts.
         device: where they are put.
+        memory: how they are kept.
 
     Attributes:
         vae: the autoencoder as a codec of grey chips.
         text: the text encoders.
         settings: what it was trained with.
-        hash: content hash over the weights of all parts.
+        hash: content hash over the weights of all parts that are used.
+        hash_without_t5: the same without T5.
     """
 
-    def __init__(self, name: str, source: BaseSource, dtype: torch.dtype, device: torch.device):
+    def __init__(self, name: str, source: BaseSource, dtype: torch.dtype, device: torch.device, memory: MemoryOptions):
         self.name, self.device, self._source, self._dtype = name, device, source, dtype
-        hashes = {part: source.hash(part) for part in PARTS}
+        self._storage, self._t5 = STORAGES.get(memory.transformer), memory.t5
+        hashes = {part: source.hash(part) for part in needed_parts(memory)}
         self.hash = _whole_hash(hashes)
+        self.hash_without_t5 = _whole_hash({part: hashes[part] for part in hashes if part != T5})
         config = self.skeleton.config
         self.vae = VaeCodec(self._load("vae"), config["patch_size"], hashes["vae"])
         self.settings = source.settings(config["sample_size"] * self.vae.reduction)
         tokenizers = source.tokenizers()
 
         def load_text() -> TextEncoders:
-            clip_l, clip_g, t5 = (self._load(part) for part in PARTS[2:])
-            return TextEncoders(clip_l, clip_g, t5, tokenizers, self.settings.t5_length, text_hash).eval()
+            clip_l, clip_g, t5 = self._load("text_encoder"), self._load("text_encoder_2"), self._load_t5()
+            width = config["joint_attention_dim"]
+            return TextEncoders(clip_l, clip_g, t5, tokenizers, self.settings.t5_length, text_hash, width).eval()
 
-        text_hash = sha256_bytes(*(hashes[part].encode() for part in PARTS[2:]))
+        kept = [self._t5] if self._t5 == "8bit" else []  # its tokens are others
+        text_hash = sha256_bytes(*(text.encode() for text in (*(hashes[p] for p in PARTS[2:] if p in hashes), *kept)))
         lengths = [source.config(part)["max_position_embeddings"] for part in PARTS[2:4]]
         self.text = LazyText(load_text, (lengths[0], lengths[1]), self.settings.t5_length, dtype, text_hash)
 
@@ -88,7 +73,10 @@ class BaseModel:
     @cached_property
     def transformer(self) -> SD3Transformer2DModel:
         """The MMDiT."""
-        return self._load("transformer")
+        transformer = self._source.load("transformer", self._dtype).eval().requires_grad_(False)
+        self._storage.apply(transformer, self._dtype)
+        torch.nn.Module.to(transformer, self.device)
+        return transformer
 
     @property
     def largest_side(self) -> int:
@@ -99,78 +87,40 @@ class BaseModel:
         module = self._source.load(part, self._dtype).eval().requires_grad_(False)
         return torch.nn.Module.to(module, self.device)
 
-
-class FolderBase:
-    """A base model in a folder of diffusers' layout."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def require_complete(self) -> None:
-        """Make sure that every part has a configuration and the tensors that this asks for; only headers are read.
-
-        Raises:
-            FileError: the first thing that is wrong.
-        """
-        for part in PARTS:
-            check_part(self.folder, part)
-
-    def config(self, part: str) -> dict[str, Any]:
-        """Configuration of one part."""
-        return read_json(self.folder / part / "config.json")
-
-    def load(self, part: str, dtype: torch.dtype) -> Any:
-        """One part with its weights, as load_part."""
-        return load_part(self.folder, part, dtype)
-
-    def empty(self, part: str) -> Any:
-        """One part without weights, as empty_part."""
-        return empty_part(self.folder, part)
-
-    def hash(self, part: str) -> str:
-        """Content hash of one part, as part_hash."""
-        return part_hash(self.folder, part)
-
-    def tokenizers(self) -> Tokenizers:
-        """The three tokenizers, as load_tokenizers."""
-        return load_tokenizers(self.folder)
-
-    def settings(self, native_size: int) -> BaseSettings:
-        """What it was trained with, as read_settings."""
-        return read_settings(self.folder, native_size)
+    def _load_t5(self) -> Any:
+        if self._t5 == "none":
+            return None
+        if self._t5 == "streamed":
+            module = self._source.empty(T5).eval().requires_grad_(False)
+            return streamed(module, lambda name: self._source.read(T5, name, self._dtype), self._dtype, self.device)
+        module = self._source.load(T5, self._dtype).eval().requires_grad_(False)
+        STORAGES.get(self._t5).apply(module, self._dtype)
+        return torch.nn.Module.to(module, self.device)
 
 
-def open_base(base: str | BaseFiles) -> BaseSource:
-    """The files of a base, found but not loaded.
+def needed_parts(memory: MemoryOptions) -> tuple[str, ...]:
+    """The parts that are used."""
+    return tuple(part for part in PARTS if part != T5 or memory.t5 != "none")
+
+
+def open_base(base: str | BaseFiles, needed: tuple[str, ...] = PARTS) -> BaseSource:
+    """The files of a base, found but not loaded; ``needed`` are the parts that are asked for.
 
     Raises:
         OptionError: nothing of that name, a repository that cannot be read, or separate files beside a folder.
     """
     files = BaseFiles.of(base)
     if files.is_single:
-        return SingleFileBase(files)
+        return SingleFileBase(files, needed)
     files.refuse_separate()
-    return FolderBase(base_folder(files.name))
-
-
-def base_folder(name: str) -> Path:
-    """Folder of the base called ``name``: an embedded name, a folder in diffusers' layout, or a repository of the hub."""
-    if is_hub_id(name):
-        return hub_folder(name)
-    folder = EMBEDDED.get(name, Path(name))
-    if not folder.is_dir():
-        raise OptionError(
-            "base (--pretrained_model)",
-            repr(name),
-            f"one of {', '.join(EMBEDDED)}, an existing folder in diffusers' layout, a .safetensors file, or a repository "
-            "(owner/name) of the hub",
-            "correct the name or the path",
-        )
-    return folder
+    return FolderBase(base_folder(files.name), needed)
 
 
 def load_base(
-    base: str | BaseFiles, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+    base: str | BaseFiles,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
+    memory: MemoryOptions | None = None,
 ) -> BaseModel:
     """Open a base model for inference or adapter training; only a name on the hub touches a network.
 
@@ -181,15 +131,17 @@ def load_base(
             it has any.
         dtype: number format of all parts.
         device: where to put them; None: the CPU.
+        memory: how to keep them in memory; None: whole.
 
     Raises:
         FileError: a part is missing or damaged.
-        OptionError: nothing of that name.
+        OptionError: nothing of that name, or an unknown way to keep the transformer.
     """
-    source = open_base(base)
+    memory = memory or MemoryOptions()
+    source = open_base(base, needed_parts(memory))
     source.require_complete()
     quiet_libraries()
-    return BaseModel(BaseFiles.of(base).name, source, dtype, device or torch.device("cpu"))
+    return BaseModel(BaseFiles.of(base).name, source, dtype, device or torch.device("cpu"), memory)
 
 
 def load_vae(base: str | BaseFiles) -> tuple[VaeCodec, BaseSettings]:
@@ -205,129 +157,17 @@ def load_vae(base: str | BaseFiles) -> tuple[VaeCodec, BaseSettings]:
     return codec, source.settings(config["sample_size"] * codec.reduction)
 
 
-def base_hash(base: str | BaseFiles) -> str:
-    """Content hash over the weights of all parts, as ``BaseModel.hash``, without loading them."""
-    source = open_base(base)
+def base_hash(base: str | BaseFiles, needed: tuple[str, ...] = PARTS) -> str:
+    """Content hash over the weights of the parts that are used, as ``BaseModel.hash``, without loading them."""
+    source = open_base(base, needed)
     source.require_complete()
-    return _whole_hash({part: source.hash(part) for part in PARTS})
+    return _whole_hash({part: source.hash(part) for part in needed})
 
 
 def _whole_hash(hashes: dict[str, str]) -> str:
-    return sha256_bytes(*(hashes[part].encode() for part in PARTS))
-
-
-def check_part(folder: Path, part: str) -> None:
-    """Make sure that one part has exactly the tensors that its configuration asks for; no weight is read.
-
-    Raises:
-        FileError: no configuration, no weights, damaged headers, or other tensors.
-    """
-    if not (folder / part / "config.json").is_file():
-        raise FileError(folder / part / "config.json", "no such file", f"a base holds '{part}'", _REMEDY)
-    found = {name: entry.shape for file in weight_files(folder, part) for name, entry in read_header(file).items()}
-    module = empty_part(folder, part)
-    wrong = mismatch(tensor_shapes(module), {name: found[name] for name in found if name not in tied_names(module)})
-    if wrong:
-        raise FileError(folder / part, wrong, f"exactly the tensors of a {CLASSES[part].__name__}", _REMEDY)
-
-
-def load_part(folder: Path, part: str, dtype: torch.dtype) -> Any:
-    """One part of a base by its diffusers or transformers class; local files only, every tensor in its place.
-
-    Raises:
-        FileError: no configuration, damaged weights, or tensors that are missing, unexpected or of another shape.
-    """
-    cls = CLASSES[part]
-    option = "torch_dtype" if cls.__module__.startswith("diffusers") else "dtype"
-    try:
-        module, found = cls.from_pretrained(
-            folder / part, local_files_only=True, output_loading_info=True, **{option: dtype}
-        )
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FileError(folder / part, f"cannot be loaded ({str(error)[:300]})", "intact weights", _REMEDY) from error
-    wrong = {kind: sorted(map(str, found[f"{kind}_keys"])) for kind in ("missing", "unexpected", "mismatched")}
-    if any(wrong.values()):
-        listed = ", ".join(f"{len(keys)} {kind} {keys[:3]}" for kind, keys in wrong.items() if keys)
-        raise FileError(folder / part, f"tensors: {listed}", f"exactly the tensors of a {cls.__name__}", _REMEDY)
-    return module
-
-
-def empty_part(folder: Path, part: str) -> Any:
-    """One part of a base without weights, on the meta device; nothing is allocated.
-
-    Raises:
-        FileError: a configuration that cannot be used.
-    """
-    cls = CLASSES[part]
-    try:
-        with torch.device("meta"):
-            if cls.__module__.startswith("diffusers"):
-                return cls.from_config(cls.load_config(folder / part, local_files_only=True))
-            return cls(cls.config_class.from_pretrained(folder / part, local_files_only=True))
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FileError(
-            folder / part / "config.json", f"cannot be used ({str(error)[:200]})", f"that of a {cls.__name__}", _REMEDY
-        ) from error
-
-
-def expected_tensors(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors that one part's configuration asks for; errors as empty_part."""
-    return tensor_shapes(empty_part(folder, part))
-
-
-def tensor_shapes(module: Any) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a part's tensors, without those that are the same as others."""
-    tied = tied_names(module)
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if name not in tied}
-
-
-def tied_names(module: Any) -> set[str]:
-    """Names of a part's tensors that are the same as others, which a file may have or lack."""
-    return set(getattr(module, "_tied_weights_keys", None) or ())
-
-
-def load_tokenizers(folder: Path) -> Tokenizers:
-    """The three tokenizers of a base, from ``tokenizer.json`` or from vocabulary and merges."""
-    loaded = [load_tokenizer(folder / part) for part in TOKENIZERS]
-    return (loaded[0], loaded[1], loaded[2])
+    return sha256_bytes(*(hashes[part].encode() for part in PARTS if part in hashes))
 
 
 def quiet_libraries() -> None:
     """No progress bars for small files from transformers; our own bars show what takes time."""
     transformers_logging.disable_progress_bar()
-
-
-def read_settings(folder: Path, native_size: int) -> BaseSettings:
-    """Settings of a base; without a settings file those of SD3.5 with the scheduler's shift, and pictures of the native size
-    or, where that is larger, of 512 pixels, the published default."""
-    path = folder / SETTINGS_FILE
-    if path.is_file():
-        return parse_options(BaseSettings, read_json(path), str(path))
-    scheduler = folder / "scheduler" / "scheduler_config.json"
-    shift = float(read_json(scheduler).get("shift", 3.0)) if scheduler.is_file() else 3.0
-    side = min(native_size, 512)
-    return BaseSettings(resolution=(side, side), shift=shift)  # pyright: ignore
-
-
-def weight_files(folder: Path, part: str) -> list[Path]:
-    """Weight files of one part in the order of their names.
-
-    Raises:
-        FileError: there is none.
-    """
-    files = sorted((folder / part).glob("*.safetensors"))
-    if not files:
-        raise FileError(folder / part, "holds no .safetensors file", f"a base holds the weights of '{part}'", _REMEDY)
-    return files
-
-
-def part_hash(folder: Path, part: str) -> str:
-    """Content hash of one part: its configuration, its weight files in the order of their names, and its tokenizer."""
-    files = weight_files(folder, part)
-    config = [file for file in (folder / part / "config.json",) if file.is_file()]
-    tokenizer = folder / part.replace("text_encoder", "tokenizer")
-    words = sorted(file for file in tokenizer.glob("*") if file.is_file()) if part.startswith("text_encoder") else []
-    return sha256_bytes(*(sha256_file(file).encode() for file in (*config, *files, *words)))
-
-
-_REMEDY = "run `geodiff-sar check-weights` to see what is missing or damaged"

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from diffusers import AutoencoderKL, SD3Transformer2DModel
 from pydantic import Field
+from torch import Tensor
 from transformers import CLIPTextModelWithProjection, PreTrainedTokenizerBase, T5EncoderModel
 
 from geodiff_sar.core.config import Options
@@ -21,7 +22,10 @@ CLASSES: dict[str, Any] = {
 PARTS = tuple(CLASSES)
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 
-Tokenizers = tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase, PreTrainedTokenizerBase]
+T5 = "text_encoder_3"
+
+Tokenizers = tuple[PreTrainedTokenizerBase, ...]
+"""Of CLIP-L, CLIP-G and, where it is used, T5."""
 
 
 class BaseSettings(Options):
@@ -59,12 +63,16 @@ class BaseSource(Protocol):
         """One part without weights, on the meta device."""
         ...
 
+    def read(self, part: str, name: str, dtype: torch.dtype) -> Tensor:
+        """One tensor of T5, by the name that its class gives it."""
+        ...
+
     def hash(self, part: str) -> str:
         """Content hash of one part: configuration, weights, and the tokenizer of a text encoder."""
         ...
 
     def tokenizers(self) -> Tokenizers:
-        """Tokenizers of CLIP-L, CLIP-G and T5."""
+        """Tokenizers of the text encoders."""
         ...
 
     def settings(self, native_size: int) -> BaseSettings:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from typing import Any, Literal
 
 import torch
@@ -71,7 +72,8 @@ def add_lora(transformer: SD3Transformer2DModel, options: LoraOptions, seed: int
         use_dora=options.dora,
     )
     transformer.requires_grad_(False)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TorchaoLoraLinear was instantiated without")  # needed for merging alone
         torch.manual_seed(seed)
         transformer.add_adapter(config)
     float_trained(transformer)

@@ -43,6 +43,7 @@ def read_plain_lora(files: AdapterFiles, base: BaseModel) -> PlainLora:
     record = AdapterRecord(
         base=base.name,
         base_hash=base.hash,
+        base_hash_without_t5=base.hash_without_t5,
         shift=base.settings.shift,
         remap=base.settings.remap,
         resolution=base.settings.resolution,

@@ -30,7 +30,7 @@ class TextEncoders(nn.Module):
         clip_l: CLIPTextModelWithProjection,
         clip_g: CLIPTextModelWithProjection,
         t5: T5EncoderModel | None,
-        tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase, PreTrainedTokenizerBase],
+        tokenizers: tuple[PreTrainedTokenizerBase, ...],
         t5_length: int,
         model_hash: str,
         context_width: int | None = None,

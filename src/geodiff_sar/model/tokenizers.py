@@ -35,14 +35,14 @@ PADS = ("<|endoftext|>", "!", "<pad>")
 """Padding of CLIP-L, CLIP-G and T5 in Stable Diffusion 3."""
 
 
-def find_tokenizers(folder: Path | None) -> tuple[Path, Path, Path]:
-    """Folders of the three tokenizers inside ``folder``, or in the hub's cache without one.
+def find_tokenizers(folder: Path | None, with_t5: bool = True) -> tuple[Path, ...]:
+    """Folders of the tokenizers of CLIP-L, CLIP-G and, ``with_t5``, T5 inside ``folder``, or in the hub's cache without one.
 
     Raises:
         FileError: they are not there; the message lists the files that are wanted.
     """
     if folder is None:
-        found = _in_cache()
+        found = _in_cache(3 if with_t5 else 2)
         if found is None:
             raise FileError(
                 "tokenizers (--tokenizers)",
@@ -54,20 +54,21 @@ def find_tokenizers(folder: Path | None) -> tuple[Path, Path, Path]:
     if not folder.is_dir():
         raise FileError(folder, "no such folder", f"--tokenizers names a folder with {WANTED}", "correct the path")
     clip, t5 = folder / "clip", folder / "t5"
-    names = (clip, clip, t5) if clip.is_dir() and t5.is_dir() else tuple(folder / name for name in TOKENIZERS)
+    short = clip.is_dir() and (t5.is_dir() or not with_t5)
+    names = ((clip, clip, t5) if short else tuple(folder / name for name in TOKENIZERS))[: 3 if with_t5 else 2]
     for name in names:
         if _kind(name) is None:
             raise FileError(
                 name, "holds no tokenizer", f"--tokenizers names a folder with {WANTED}", "copy the files there"
             )
-    return (names[0], names[1], names[2])
+    return names
 
 
-def load_three(folders: tuple[Path, Path, Path], sizes: Sequence[int | None] = (None, None, None)) -> Tokenizers:
-    """The three tokenizers with the padding of Stable Diffusion 3, of which each kind of folder knows only a part.
+def load_tokenizers(folders: tuple[Path, ...], sizes: Sequence[int | None] = (None, None, None)) -> Tokenizers:
+    """Tokenizers with the padding of Stable Diffusion 3, of which each kind of folder knows only a part.
 
     Args:
-        folders: of CLIP-L, CLIP-G and T5.
+        folders: of CLIP-L, CLIP-G and, if it is used, T5.
         sizes: tokens that each text encoder knows; None: not known.
 
     Raises:
@@ -88,7 +89,7 @@ def load_three(folders: tuple[Path, Path, Path], sizes: Sequence[int | None] = (
                 "give tokenizers and text encoders of one model",
             )
         loaded.append(tokenizer)
-    return (loaded[0], loaded[1], loaded[2])
+    return tuple(loaded)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -123,16 +124,20 @@ def _kind(folder: Path) -> Any:
     return None
 
 
-def _in_cache() -> tuple[Path, Path, Path] | None:
+def _in_cache(count: int) -> tuple[Path, ...] | None:
     for repository in REPOSITORIES:
         snapshot = _cached(repository, "tokenizer/vocab.json", "tokenizer/tokenizer.json")
         if snapshot is not None:
-            folders = tuple(snapshot.parent.parent / name for name in TOKENIZERS)
+            folders = tuple(snapshot.parent.parent / name for name in TOKENIZERS[:count])
             if all(_kind(folder) is not None for folder in folders):
-                return (folders[0], folders[1], folders[2])
+                return folders
     clip = _cached(CLIP_REPOSITORY, "tokenizer.json", "vocab.json")
+    if clip is None:
+        return None
+    if count == 2:
+        return (clip.parent, clip.parent)
     t5 = _cached(T5_REPOSITORY, "tokenizer.json", "spiece.model")
-    return None if clip is None or t5 is None else (clip.parent, clip.parent, t5.parent)
+    return None if t5 is None else (clip.parent, clip.parent, t5.parent)
 
 
 def _cached(repository: str, *names: str) -> Path | None:

@@ -116,6 +116,7 @@ def adapter_record(
     return AdapterRecord(
         base=config.base,
         base_hash=base.hash,
+        base_hash_without_t5=base.hash_without_t5,
         shift=shift,
         remap=remap,
         resolution=dataset.common_size(),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from geodiff_sar.core.errors import GeodiffError
-from geodiff_sar.model.base_parts import PARTS
 from geodiff_sar.model.single_file.fitting import check_fit
 from geodiff_sar.model.single_file.layout import TITLES, PartFile
 from geodiff_sar.model.single_file.read import part_digest
@@ -30,7 +29,7 @@ def single_file_findings(source: SingleFileBase) -> Findings:
     """Every part, compared with its class; every tensor is read once for its hash."""
     findings = Findings("unknown", problems=[_line(problem) for problem in source.problems])
     whole = True
-    for part in (part for part in PARTS if part in source.parts):
+    for part in (part for part in source.needed if part in source.parts):
         try:
             source.check(part)
             if part == "transformer":
@@ -45,7 +44,7 @@ def single_file_findings(source: SingleFileBase) -> Findings:
             whole = False
     checks: list[Callable[[], object]] = [source.tokenizers]
     if whole and not source.problems:
-        checks.append(lambda: check_fit(source.parts, {part: source.config(part) for part in PARTS}))
+        checks.append(lambda: check_fit(source.parts, {part: source.config(part) for part in source.needed}))
     for check in checks:
         try:
             check()

@@ -13,34 +13,29 @@ from geodiff_sar.core.files import sha256_file
 from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.model.adapter import load_conditioning, read_record
 from geodiff_sar.model.adapter_files import AdapterFiles, resolve_adapter
-from geodiff_sar.model.base import (
-    SETTINGS_FILE,
-    base_folder,
-    base_hash,
-    expected_tensors,
-    load_tokenizers,
-    open_base,
-    tensor_shapes,
-)
+from geodiff_sar.model.base import base_hash, open_base
 from geodiff_sar.model.base_files import BaseFiles
-from geodiff_sar.model.base_parts import PARTS, BaseSource
+from geodiff_sar.model.base_parts import PARTS, T5, BaseSource
+from geodiff_sar.model.folder_base import SETTINGS_FILE, base_folder, expected_tensors, folder_tokenizers, tensor_shapes
 from geodiff_sar.model.lora import add_lora, lora_state_dict
 from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.workflows.check_single_file import Findings, single_file_findings
 
 
-def check_weights(base: str | BaseFiles, lora_weights: str | None) -> tuple[str, bool]:
-    """Report on a base and, if named, an adapter; returns the report and whether everything needed is intact.
+def check_weights(base: str | BaseFiles, lora_weights: str | None, with_t5: bool = True) -> tuple[str, bool]:
+    """Report on a base, with T5 or without, and, if named, an adapter; returns the report and whether everything needed is
+    intact.
 
     Every tensor is read, so a truncated or damaged file is found, and compared with what the configuration asks for.
     """
-    files, source = BaseFiles.of(base), open_base(base)
+    parts, others = tuple(p for p in PARTS if with_t5 or p != T5), tuple(p for p in PARTS if p != T5)
+    files, source = BaseFiles.of(base), open_base(base, parts)
     if isinstance(source, SingleFileBase):
         findings = single_file_findings(source)
         heading = f"base '{files.name}': {findings.model}\nsettings: those of SD3.5"
     else:
         folder = base_folder(files.name)
-        findings = _folder_findings(folder)
+        findings = _folder_findings(folder, parts)
         settings = SETTINGS_FILE if (folder / SETTINGS_FILE).is_file() else "those of SD3.5"
         heading = f"base '{files.name}' in {folder}\nsettings: {settings}"
     rows, problems = findings.rows, findings.problems
@@ -52,7 +47,7 @@ def check_weights(base: str | BaseFiles, lora_weights: str | None) -> tuple[str,
             if found.fusion_weights is not None:
                 rows.append(_row("adapter conditioning", found.fusion_weights, problems))
             if not problems:  # the record and every tensor of the conditioning, against this base
-                load_conditioning(found, base_hash(files))
+                load_conditioning(found, base_hash(files, parts), base_hash(files, others))
                 problems += _adapter_problems(source, found)
         except GeodiffError as error:
             problems.append(str(error))
@@ -71,11 +66,11 @@ def check_weights(base: str | BaseFiles, lora_weights: str | None) -> tuple[str,
     return captured.get().rstrip(), not problems
 
 
-def _folder_findings(folder: Path) -> Findings:
+def _folder_findings(folder: Path, parts: tuple[str, ...]) -> Findings:
     """Every part of a folder in diffusers' layout, compared with its configuration."""
     findings = Findings("")
     problems = findings.problems
-    for part in PARTS:
+    for part in parts:
         files = sorted((folder / part).glob("*.safetensors"))
         if not (folder / part / "config.json").is_file():
             problems.append(f"{folder / part / 'config.json'}: missing")
@@ -87,7 +82,7 @@ def _folder_findings(folder: Path) -> Findings:
         if files and len(problems) == before and (folder / part / "config.json").is_file():
             problems += _tensor_problems(folder, part, files)
     try:
-        load_tokenizers(folder)
+        folder_tokenizers(folder, with_t5=T5 in parts)
     except GeodiffError as error:
         problems.append(f"{error.subject}: {error.found}")
     return findings

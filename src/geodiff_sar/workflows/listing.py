@@ -79,7 +79,7 @@ def _loras() -> str:
 
 
 def _bases() -> str:
-    from geodiff_sar.model.base import EMBEDDED
+    from geodiff_sar.model.folder_base import EMBEDDED
 
     return "\n".join(f"{name:20s} {folder}" for name, folder in EMBEDDED.items())
 

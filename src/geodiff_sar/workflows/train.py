@@ -67,7 +67,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     shown = with_mirror_images(training) if config.data.mirror else training
     shown = with_moved_copies(shown, config.data.moved_copies, config.data.moved_pixels, options.seed)
     start = None if config.start_from is None else resolve_adapter(config.start_from, "start_from")
-    base = load_base(config.base_files, BASE_DTYPES[options.precision], accelerator.device)
+    base = load_base(config.base_files, BASE_DTYPES[options.precision], accelerator.device, config.memory)
     fingerprint = {"base_hash": base.hash, **data_fingerprint(training, validation)}
     if start is not None:
         fingerprint["start_from"] = start.sha256

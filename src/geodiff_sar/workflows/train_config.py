@@ -20,6 +20,7 @@ from geodiff_sar.data.options import DataOptions
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.lora import LoraOptions
+from geodiff_sar.model.memory import MemoryOptions
 from geodiff_sar.training.ema import EmaOptions
 from geodiff_sar.training.loop_options import LoopOptions
 from geodiff_sar.training.objective import ObjectiveOptions
@@ -66,6 +67,7 @@ class TrainConfig(Options):
         default="fp32", description="number format of the saved LoRA"
     )
     remap: AmplitudeRemap | None = Field(default=None, description="amplitude to model values; None: the base's own")
+    memory: MemoryOptions = MemoryOptions()
     data: DataOptions = DataOptions()
     conditioning: ConditioningOptions = ConditioningOptions()
     fusion: FusionOptions = FusionOptions()
@@ -87,6 +89,8 @@ class TrainConfig(Options):
             raise ValueError("train.validate_every_steps or _epochs without chips held out by data.split")
         if self.train_base != "lora" and self.lora != LoraOptions():
             raise ValueError(f"settings of lora with train_base = '{self.train_base}'")
+        if self.train_base == "full" and self.memory.transformer != "whole":
+            raise ValueError(f'memory.transformer = "{self.memory.transformer}" with train_base = "full"')
         if len(set(self.inject)) != len(self.inject):
             raise ValueError(f"inject = {self.inject} names a place twice")
         if self.start_from is not None and self.train_base == "full":

@@ -8,13 +8,13 @@ from geodiff_sar.model.single_file.layout import PartFile
 
 
 def check_fit(parts: Mapping[str, PartFile], configs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Make sure that text encoders and VAE have the widths that the transformer takes.
+    """Make sure that text encoders (T5, if it is there) and VAE have the widths that the transformer takes.
 
     Raises:
         FileError: they have not.
     """
     transformer, vae = configs["transformer"], configs["vae"]
-    clip_l, clip_g, t5 = (configs[part] for part in ("text_encoder", "text_encoder_2", "text_encoder_3"))
+    clip_l, clip_g, t5 = (configs.get(part, {}) for part in ("text_encoder", "text_encoder_2", "text_encoder_3"))
     pooled = clip_l["projection_dim"] + clip_g["projection_dim"]
     context, joined = transformer["joint_attention_dim"], clip_l["hidden_size"] + clip_g["hidden_size"]
     checks = [
@@ -23,7 +23,7 @@ def check_fit(parts: Mapping[str, PartFile], configs: Mapping[str, Mapping[str, 
         ("text_encoder_2", pooled == transformer["pooled_projection_dim"],
          f"CLIP-L and CLIP-G with pooled vectors of {clip_l['projection_dim']} + {clip_g['projection_dim']} channels",
          f"{transformer['pooled_projection_dim']} together"),
-        ("text_encoder_3", t5["d_model"] == context, f"T5 of width {t5['d_model']}", f"width {context}"),
+        ("text_encoder_3", t5.get("d_model", context) == context, f"T5 of width {t5.get('d_model')}", f"width {context}"),
         ("text_encoder_2", joined <= context, f"CLIP-L and CLIP-G of {joined} channels", f"at most {context}"),
     ]  # fmt: skip
     for part, fits, found, rule in checks:

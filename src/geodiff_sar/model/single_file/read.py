@@ -3,6 +3,7 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,12 +38,22 @@ def read_part(file: PartFile, dtype: torch.dtype, kept_float: tuple[str, ...] = 
             if is_scale(name):
                 continue
             wanted = torch.float32 if any(word in name.split(".") for word in kept_float) else dtype
-            tensor = opened.get_tensor(file.prefix + name)
-            scale = _scale_of(name, file)
-            if scale is not None:
-                tensor = tensor.to(torch.float32) * opened.get_tensor(file.prefix + scale).to(torch.float32)
-            tensors[name] = tensor.to(wanted)
+            tensors[name] = _tensor(opened, file, name, wanted)
     return tensors
+
+
+def read_one(file: PartFile, name: str, dtype: torch.dtype) -> Tensor:
+    """One tensor of a part, as read_part; the file is closed again."""
+    with open_tensors(file.path) as opened:
+        return _tensor(opened, file, name, dtype)
+
+
+def _tensor(opened: Any, file: PartFile, name: str, dtype: torch.dtype) -> Tensor:
+    tensor = opened.get_tensor(file.prefix + name)
+    scale = _scale_of(name, file)
+    if scale is not None:
+        tensor = tensor.to(torch.float32) * opened.get_tensor(file.prefix + scale).to(torch.float32)
+    return tensor.to(dtype)
 
 
 def check_formats(file: PartFile) -> None:

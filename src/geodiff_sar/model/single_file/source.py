@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from geodiff_sar.core.errors import FileError, GeodiffError
 from geodiff_sar.core.files import sha256_bytes
@@ -23,10 +24,10 @@ from geodiff_sar.model.single_file.layout import (
     parts_inside,
     separate_part,
 )
-from geodiff_sar.model.single_file.read import check_formats, part_digest, read_part
+from geodiff_sar.model.single_file.read import check_formats, part_digest, read_one, read_part
 from geodiff_sar.model.single_file.recognise import clip_title, looks_like
 from geodiff_sar.model.tensor_file import read_header
-from geodiff_sar.model.tokenizers import find_tokenizers, load_three, tokenizer_hash
+from geodiff_sar.model.tokenizers import find_tokenizers, load_tokenizers, tokenizer_hash
 
 
 class SingleFileBase:
@@ -36,6 +37,7 @@ class SingleFileBase:
 
     Args:
         files: what the user named.
+        needed: the parts that are asked for.
 
     Attributes:
         parts: where each part was found.
@@ -43,8 +45,8 @@ class SingleFileBase:
         leftovers: tensors of the single file that belong to no part.
     """
 
-    def __init__(self, files: BaseFiles):
-        self.files, self.path = files, Path(files.name)
+    def __init__(self, files: BaseFiles, needed: tuple[str, ...] = PARTS):
+        self.files, self.path, self.needed = files, Path(files.name), needed
         self.parts: dict[str, PartFile] = {}
         self.problems: list[GeodiffError] = []
         self.leftovers: list[str] = []
@@ -66,7 +68,7 @@ class SingleFileBase:
             given = getattr(files, option)
             if given is not None:
                 self._take(part, given)
-        lacking = [part for part in OPTIONS if part not in self.parts and getattr(files, OPTIONS[part]) is None]
+        lacking = [p for p in OPTIONS if p in needed and p not in self.parts and getattr(files, OPTIONS[p]) is None]
         if lacking and not self.problems:
             self.problems.append(_lacking(self.path, self.parts, lacking))
 
@@ -99,9 +101,9 @@ class SingleFileBase:
         if self.problems:
             raise self.problems[0]
         if not self._complete:
-            for part in PARTS:
+            for part in self.needed:
                 self.require(part)
-            check_fit(self.parts, {part: self.config(part) for part in PARTS})
+            check_fit(self.parts, {part: self.config(part) for part in self.needed})
             self._complete = True
 
     def require(self, part: str) -> None:
@@ -162,6 +164,15 @@ class SingleFileBase:
         _finish(part, module)
         return module
 
+    def read(self, part: str, name: str, dtype: torch.dtype) -> Tensor:
+        """One tensor of T5, by its class's name."""
+        assert part == "text_encoder_3", part  # no other part has the same names in its file
+        self.require(part)
+        known = self.parts[part].entries
+        if name not in known:
+            name = {"shared.weight": "encoder.embed_tokens.weight"}.get(name, "shared.weight")
+        return read_one(self.parts[part], name, dtype)
+
     def hash(self, part: str) -> str:
         """Content hash of one part: configuration, tensors, and the tokenizer of a text encoder. It does not depend on
         which file the part is in."""
@@ -171,13 +182,13 @@ class SingleFileBase:
         return sha256_bytes(*(text.encode() for text in (config, part_digest(self.parts[part]), *words)))
 
     @cached_property
-    def _folders(self) -> tuple[Path, Path, Path]:
-        return find_tokenizers(self.files.tokenizers)
+    def _folders(self) -> tuple[Path, ...]:
+        return find_tokenizers(self.files.tokenizers, with_t5="text_encoder_3" in self.needed)
 
     def tokenizers(self) -> Tokenizers:
-        """Tokenizers from the folder that was named, or from the hub's local cache."""
+        """Tokenizers of the needed text encoders, from the folder that was named, or from the hub's local cache."""
         sizes = [self.config(part)["vocab_size"] if part in self.parts else None for part in PARTS[2:]]
-        return load_three(self._folders, sizes)
+        return load_tokenizers(self._folders, sizes)
 
     def settings(self, native_size: int) -> BaseSettings:
         """Values of Stable Diffusion 3.5; pictures of the native size or, where that is larger, of 512 pixels."""

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from geodiff_sar.core.config import Options, PlainName, parse_options
 from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.model.base_files import BaseFiles
+from geodiff_sar.model.memory import MemoryOptions, T5Use
 
 
 class GenerateRequest(Options):
@@ -55,6 +56,8 @@ class GenerateRequest(Options):
     t5xxl: Path | None = None
     vae: Path | None = None
     tokenizers: Path | None = None
+    t5: T5Use = "whole"
+    transformer_storage: str = "whole"
     use_t5xxl_cache_only: bool = False
     output_dir: Path = Path("output/inference")
     output_name: PlainName | None = None
@@ -70,6 +73,11 @@ class GenerateRequest(Options):
     def base(self) -> BaseFiles:
         """The base model's files."""
         return BaseFiles(self.pretrained_model, self.clip_l, self.clip_g, self.t5xxl, self.vae, self.tokenizers)
+
+    @property
+    def memory(self) -> MemoryOptions:
+        """How the base is kept in memory."""
+        return MemoryOptions(t5=self.t5, transformer=self.transformer_storage)
 
     @field_validator("skip_layers", mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from geodiff_sar.core.files import sha256_bytes
 from geodiff_sar.data.image import to_grey8
 from geodiff_sar.data.pixels import ChipPixels
 from geodiff_sar.data.remap import AmplitudeRemap
-from geodiff_sar.model.base import EMBEDDED
+from geodiff_sar.model.folder_base import EMBEDDED
 from geodiff_sar.model.hub import is_hub_id
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.workflows.generation.jobs import Job

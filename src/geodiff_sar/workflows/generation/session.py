@@ -85,7 +85,7 @@ def open_session(request: GenerateRequest) -> Session:
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}.get(
         request.dtype, torch.float32 if device.type == "cpu" else torch.bfloat16
     )
-    base = load_base(request.base, dtype, device)
+    base = load_base(request.base, dtype, device, request.memory)
     if request.max_token_length is not None:
         base.text.t5_length = request.max_token_length
     adapter = None
@@ -94,7 +94,7 @@ def open_session(request: GenerateRequest) -> Session:
         if plain is not None:
             adapter = read_plain_lora(plain, base)
         else:
-            adapter = read_adapter(resolve_adapter(request.lora_weights), base.hash)
+            adapter = read_adapter(resolve_adapter(request.lora_weights), base.hash, base.hash_without_t5)
         if adapter.conditioning is not None:
             adapter.conditioning.to(device)
     has_lora = adapter is not None and adapter.record.lora is not None

@@ -7,7 +7,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
 from geodiff_sar.core.files import atomic_directory, write_json
-from geodiff_sar.model.base import MODEL_INDEX, SETTINGS_FILE, BaseSettings
+from geodiff_sar.model.base_parts import BaseSettings
+from geodiff_sar.model.folder_base import MODEL_INDEX, SETTINGS_FILE
 from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.vae import VaeCodec
 from geodiff_sar.training.pretrain.options import PretrainOptions

@@ -135,6 +135,8 @@ def _generate(
         GenerateRequest(
             pretrained_model=job.train.base,
             **job.train.base_files.separate,
+            t5=job.train.memory.t5,
+            transformer_storage=job.train.memory.transformer,
             lora_weights=str(adapter),
             prompts_file=prompts,
             sample_steps=options.steps,

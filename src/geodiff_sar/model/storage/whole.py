@@ -1,0 +1,18 @@
+"""Weights as the run's number format has them."""
+
+import torch
+from torch import nn
+
+from geodiff_sar.model.storage import STORAGES
+from geodiff_sar.model.storage.base import Storage
+
+
+@STORAGES.register("whole")
+class Whole(Storage):
+    """Nothing is changed."""
+
+    bytes_per_weight = None
+
+    @staticmethod
+    def apply(module: nn.Module, dtype: torch.dtype) -> None:
+        pass
