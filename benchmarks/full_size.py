@@ -34,15 +34,21 @@ def main() -> None:
     options.add_argument("--checkpoint", type=Path, help="folder for the checkpoint, kept; default: a temporary one")
     options.add_argument("--t5", action="store_true", help="with T5-XXL")
     options.add_argument("--steps", type=int, default=4, help="solver steps")
+    options.add_argument("--write", action="store_true", help="only write the checkpoint, in this process")
     options.add_argument("--peer", action="store_true", help="only run diffusers' pipeline, in this process")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
+    if given.write:
+        write_checkpoint(given.checkpoint, given.t5)
+        return
     if given.peer:
         print(json.dumps(run_peer(given.checkpoint, given.steps)))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.checkpoint or Path(temporary) / "checkpoint"
-        write_checkpoint(folder, given.t5)
+        # in a process of its own: a process that is started begins with the peak of the one that starts it
+        written = [sys.executable, __file__, "--write", "--checkpoint", str(folder), *(["--t5"] if given.t5 else [])]
+        subprocess.run(written, check=True)
         rows = measure(folder, Path(temporary), given.steps, given.t5, given.threads)
     facts = {}
     for name, row in rows.items():

@@ -59,3 +59,13 @@ def train(
     flags += ["train.compile=true"] if compile_ else []
     flags += [f"data.dataset_config={json.dumps(str(dataset_config))}"] if dataset_config is not None else []
     typer.echo(run(load_options(TrainConfig, config, [*(overrides or []), *flags])))
+
+
+@app.command()
+def plan(config: Config = None, overrides: Set = None) -> None:
+    """Count what a training, and generation with its base, will take in memory, before anything is loaded."""
+    from geodiff_sar.core.config import load_options
+    from geodiff_sar.workflows.plan import plan_text
+    from geodiff_sar.workflows.train_config import TrainConfig
+
+    typer.echo(plan_text(load_options(TrainConfig, config, overrides or [])))

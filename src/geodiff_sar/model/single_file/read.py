@@ -13,6 +13,9 @@ from geodiff_sar.model.single_file.convert import is_scale
 from geodiff_sar.model.single_file.layout import PartFile
 from geodiff_sar.model.tensor_file import open_tensors
 
+MAPPED_TOGETHER = 2**29
+"""Bytes of a file that are hashed before it is closed and opened again."""
+
 FORMATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 """Number formats of weights that can be cast, as safetensors calls them."""
 
@@ -82,11 +85,17 @@ def part_digest(file: PartFile) -> str:
 @lru_cache(maxsize=32)  # a run asks for the hash before and after loading
 def _digest(path: Path, prefix: str, names: tuple[str, ...], size: int, modified: int) -> str:
     digest = hashlib.sha256()
-    with open_tensors(path) as opened:
-        for name in names:
-            tensor = opened.get_tensor(prefix + name)
-            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-            digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    left = list(names)
+    while left:  # the file is opened again and again: pages of a mapped file count as memory until it is closed
+        mapped, tensor = 0, None
+        with open_tensors(path) as opened:
+            while left and mapped < MAPPED_TOGETHER:
+                name = left.pop(0)
+                tensor = opened.get_tensor(prefix + name)
+                digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+                digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+                mapped += tensor.nbytes
+            tensor = None
     return digest.hexdigest()
 
 

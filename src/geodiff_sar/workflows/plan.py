@@ -1,0 +1,195 @@
+"""What a training and a generation by its settings will take in memory, counted before anything is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from geodiff_sar.conditioning.options import ConditioningSizes, default_embed_dim
+from geodiff_sar.conditioning.stack import ConditioningStack
+from geodiff_sar.geometry.maps import MAP_NAMES
+from geodiff_sar.model.backbone import backbone_sizes
+from geodiff_sar.model.base import needed_parts, open_base
+from geodiff_sar.model.base_parts import PARTS, T5, BaseSource
+from geodiff_sar.model.memory import MemoryOptions
+from geodiff_sar.model.storage import STORAGES
+from geodiff_sar.model.storage.base import block_linears
+from geodiff_sar.training.footprint import count_activations, state_bytes
+from geodiff_sar.workflows.adapter_parts import choose_trained
+from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
+from geodiff_sar.workflows.trainee import BASE_DTYPES
+
+TITLES = {"transformer": "transformer", "vae": "VAE", "text_encoder": "CLIP-L", "text_encoder_2": "CLIP-G", T5: "T5"}
+DECODER_COPIES = 4
+"""Feature maps of the VAE's widest layer that exist at one time, in encoding and decoding."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Weights of one part: how many, and the bytes that they take in memory."""
+
+    weights: int
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Bytes by what takes them.
+
+    Attributes:
+        parts: of the base.
+        trained: weights that are trained.
+        training: what the training adds to the transformer: trained weights, gradients, optimizer state, activations.
+        picture: the VAE's feature maps for one picture.
+        libraries: resident memory of the program itself.
+    """
+
+    parts: dict[str, Part]
+    trained: int
+    training: dict[str, float]
+    picture: float
+    libraries: float
+
+    @property
+    def text(self) -> float:
+        """While captions are encoded."""
+        return self.libraries + sum(self.parts[name].bytes for name in self.parts if name != "transformer")
+
+    @property
+    def generation(self) -> float:
+        """While pictures are generated, one at a time."""
+        return self.libraries + self.parts["transformer"].bytes + self.parts["vae"].bytes + self.picture
+
+    @property
+    def step(self) -> float:
+        """While a step is trained."""
+        return self.libraries + self.parts["transformer"].bytes + self.parts["vae"].bytes + sum(self.training.values())
+
+
+def make_plan(config: TrainConfig) -> Plan:
+    """Count a configuration's memory; of the base at most headers are read.
+
+    Raises:
+        GeodiffError: mistakes in the settings, a base that is not there or damaged.
+    """
+    config = with_resolved_fusion(config)
+    memory, dtype = config.memory, BASE_DTYPES[config.train.precision]
+    STORAGES.get(memory.transformer)
+    source = open_base(config.base_files, needed_parts(memory))
+    source.require_complete()
+    parts = {part: _part(source, part, dtype, memory) for part in PARTS if part in needed_parts(memory)}
+    vae = source.config("vae")
+    reduction = 2 ** (len(vae["block_out_channels"]) - 1)
+    transformer = source.empty("transformer").to(dtype)
+    settings = source.settings(transformer.config["sample_size"] * reduction)
+    width, height = config.data.buckets.resolution or settings.resolution
+    conditioning = _conditioning(config, transformer, vae["latent_channels"], reduction, settings.embed_dim)
+    choose_trained(config, "", transformer, conditioning, None)
+    transformer.disable_gradient_checkpointing()
+    trained = sum(p.numel() for p in transformer.parameters() if p.requires_grad)
+    trained += 0 if conditioning is None else sum(p.numel() for p in conditioning.parameters())
+    cpu = config.train.device == "cpu" or (config.train.device == "auto" and not torch.cuda.is_available())
+    tokens = source.config("text_encoder")["max_position_embeddings"] + settings.t5_length
+    shape = (config.train.batch_size, vae["latent_channels"], height // reduction, width // reduction)
+    transformer.to(dtype)  # trained weights too: in mixed precision their products are in it
+    passed = count_activations(
+        lambda: _forward(transformer, shape, tokens, dtype),
+        transformer.transformer_blocks,
+        transformer,
+        torch.float32 if cpu and dtype == torch.bfloat16 and not config.train.gradient_checkpointing else None,
+    )
+    training = {
+        "trained weights and gradients": 8.0 * trained,
+        "optimizer state": state_bytes(config.optimizer) * trained,
+        "activations": float(passed.checkpointed if config.train.gradient_checkpointing else passed.whole),
+    }
+    if config.train_base == "full":
+        training["trained weights and gradients"] = 8.0 * trained - parts["transformer"].bytes
+    if config.ema.enabled:
+        training["weight average"] = 4.0 * trained
+    picture = DECODER_COPIES * vae["block_out_channels"][0] * width * height * dtype.itemsize
+    return Plan(parts, trained, training, float(picture), float(resident_bytes()))
+
+
+def _part(source: BaseSource, part: str, dtype: torch.dtype, memory: MemoryOptions) -> Part:
+    module = source.empty(part)
+    stored = {"transformer": memory.transformer, T5: memory.t5}.get(part, "whole")
+    unique = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    weights = sum(parameter.numel() for parameter in unique.values())
+    if stored == "streamed":
+        layers = (sum(p.numel() for p in layer.parameters(recurse=False)) for layer in module.modules())
+        return Part(weights, float(max(layers) * dtype.itemsize))
+    per_weight = STORAGES.get(stored).bytes_per_weight or dtype.itemsize
+    inside = sum(layer.weight.numel() for _, layer in block_linears(module))
+    return Part(weights, float(inside * per_weight + (weights - inside) * dtype.itemsize))
+
+
+def _conditioning(
+    config: TrainConfig, transformer: Any, channels: int, reduction: int, embed_dim: int | None
+) -> ConditioningStack | None:
+    if not config.inject:
+        return None
+    pooled, patch = transformer.config["pooled_projection_dim"], transformer.config["patch_size"]
+    sizes = ConditioningSizes(
+        pooled,
+        channels,
+        config.data.pointcloud_dim,
+        config.conditioning.embed_dim or embed_dim or default_embed_dim(pooled),
+        backbone_sizes(transformer, reduction * patch) if set(config.inject) != {"pooled"} else None,
+        MAP_NAMES if "map" in config.inject else (),
+        patch,
+    )
+    return ConditioningStack(sizes, config.conditioning, config.fusion, list(config.inject))
+
+
+def _forward(transformer: Any, shape: tuple[int, ...], tokens: int, dtype: torch.dtype) -> Any:
+    def empty(*sizes: int) -> torch.Tensor:
+        return torch.empty(sizes, dtype=dtype, device="meta", requires_grad=True)
+
+    config = transformer.config
+    return transformer(
+        hidden_states=empty(*shape),
+        timestep=torch.empty(shape[0], device="meta"),
+        encoder_hidden_states=empty(shape[0], tokens, config["joint_attention_dim"]),
+        pooled_projections=empty(shape[0], config["pooled_projection_dim"]),
+        return_dict=False,
+    )
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not say."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return 0
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+def plan_text(config: TrainConfig) -> str:
+    """The plan as a table."""
+    plan = make_plan(config)
+    table = Table("what", "weights", "GiB", box=None)
+    for part, found in plan.parts.items():
+        stored = {"transformer": config.memory.transformer, T5: config.memory.t5}.get(part, "whole")
+        table.add_row(
+            TITLES[part] + ("" if stored == "whole" else f", {stored}"), f"{found.weights:,}", _gib(found.bytes)
+        )
+    for what, size in plan.training.items():
+        table.add_row(what, f"{plan.trained:,}" if what.startswith("trained") else "", _gib(size))
+    table.add_row("feature maps of the VAE, one picture", "", _gib(plan.picture))
+    table.add_row("the program and its libraries", "", _gib(plan.libraries))
+    table.add_section()
+    table.add_row("while captions are encoded", "", _gib(plan.text))
+    table.add_row("while a step is trained", "", _gib(plan.step))
+    table.add_row("while a picture is generated", "", _gib(plan.generation))
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip()
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f}"
