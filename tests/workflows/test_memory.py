@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from checkpoint_support import tiny_models, write_checkpoint
 from geodiff_sar.core.errors import DataError, FileError, OptionError
+from geodiff_sar.model import part_size as module
 from geodiff_sar.model.adapter import load_conditioning
 from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.base import load_base
@@ -218,3 +219,28 @@ def test_a_missing_package_is_named(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(OptionError, match="pip install bitsandbytes"):
         _ = opened(files, transformer="4bit").transformer
+
+
+def test_too_little_memory_is_told_before_anything_is_loaded(files, monkeypatch):
+    whole = load_base(files)
+    encoders = whole.text.encoders
+    text = sum(p.nbytes for part in (encoders.clip_l, encoders.clip_g, encoders.t5) for p in part.parameters())
+    monkeypatch.setattr(module, "free_bytes", lambda device: 0.9 * text)
+    with pytest.raises(OptionError, match=r"CLIP-L .* CLIP-G .* T5 .* for weights alone") as caught:
+        load_base(files)
+    assert "--no-t5" in str(caught.value)
+    with pytest.raises(OptionError, match=r"transformer .* VAE .* for weights alone"):
+        opened(files, t5="none")  # the text encoders have room now, the VAE of this base has not
+    monkeypatch.setattr(module, "free_bytes", lambda device: None)
+    load_base(files)
+
+
+def test_free_memory_is_what_the_system_says(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 100 kB\nMemAvailable:    2048 kB\n")
+    assert module._meminfo(tmp_path / "meminfo") == 2048 * 1024
+    assert module._meminfo(tmp_path / "nothing") is None
+    for name, content in (("max", "1000\n"), ("current", "700\n"), ("stat", "anon 5\nfile 200\n")):
+        (tmp_path / f"memory.{name}").write_text(content)
+    assert module._cgroup(tmp_path) == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert module._cgroup(tmp_path) is None

@@ -13,6 +13,7 @@ from geodiff_sar.model.base_parts import PARTS, T5, BaseSettings, BaseSource
 from geodiff_sar.model.folder_base import FolderBase, base_folder
 from geodiff_sar.model.lazy_text import LazyText
 from geodiff_sar.model.memory import MemoryOptions
+from geodiff_sar.model.part_size import part_size, require_memory
 from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.model.streaming import streamed
@@ -42,6 +43,7 @@ class BaseModel:
     def __init__(self, name: str, source: BaseSource, dtype: torch.dtype, device: torch.device, memory: MemoryOptions):
         self.name, self.device, self._source, self._dtype = name, device, source, dtype
         self._storage, self._t5 = STORAGES.get(memory.transformer), memory.t5
+        require_memory({part: part_size(source, part, dtype, memory) for part in needed_parts(memory)}, device)
         hashes = {part: source.hash(part) for part in needed_parts(memory)}
         self.hash = _whole_hash(hashes)
         self.hash_without_t5 = _whole_hash({part: hashes[part] for part in hashes if part != T5})
@@ -135,7 +137,7 @@ def load_base(
 
     Raises:
         FileError: a part is missing or damaged.
-        OptionError: nothing of that name, or an unknown way to keep the transformer.
+        OptionError: nothing of that name, an unknown way to keep the transformer, or more than the device has room for.
     """
     memory = memory or MemoryOptions()
     source = open_base(base, needed_parts(memory))

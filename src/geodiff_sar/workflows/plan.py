@@ -13,26 +13,16 @@ from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.geometry.maps import MAP_NAMES
 from geodiff_sar.model.backbone import backbone_sizes
 from geodiff_sar.model.base import needed_parts, open_base
-from geodiff_sar.model.base_parts import PARTS, T5, BaseSource
-from geodiff_sar.model.memory import MemoryOptions
+from geodiff_sar.model.base_parts import PARTS
+from geodiff_sar.model.part_size import TITLES, PartSize, part_size, storage_of
 from geodiff_sar.model.storage import STORAGES
-from geodiff_sar.model.storage.base import block_linears
 from geodiff_sar.training.footprint import count_activations, state_bytes
 from geodiff_sar.workflows.adapter_parts import choose_trained
 from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
 from geodiff_sar.workflows.trainee import BASE_DTYPES
 
-TITLES = {"transformer": "transformer", "vae": "VAE", "text_encoder": "CLIP-L", "text_encoder_2": "CLIP-G", T5: "T5"}
 DECODER_COPIES = 4
 """Feature maps of the VAE's widest layer that exist at one time, in encoding and decoding."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Weights of one part: how many, and the bytes that they take in memory."""
-
-    weights: int
-    bytes: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class Plan:
         libraries: resident memory of the program itself.
     """
 
-    parts: dict[str, Part]
+    parts: dict[str, PartSize]
     trained: int
     training: dict[str, float]
     picture: float
@@ -80,7 +70,7 @@ def make_plan(config: TrainConfig) -> Plan:
     STORAGES.get(memory.transformer)
     source = open_base(config.base_files, needed_parts(memory))
     source.require_complete()
-    parts = {part: _part(source, part, dtype, memory) for part in PARTS if part in needed_parts(memory)}
+    parts = {part: part_size(source, part, dtype, memory) for part in PARTS if part in needed_parts(memory)}
     vae = source.config("vae")
     reduction = 2 ** (len(vae["block_out_channels"]) - 1)
     transformer = source.empty("transformer").to(dtype)
@@ -112,19 +102,6 @@ def make_plan(config: TrainConfig) -> Plan:
         training["weight average"] = 4.0 * trained
     picture = DECODER_COPIES * vae["block_out_channels"][0] * width * height * dtype.itemsize
     return Plan(parts, trained, training, float(picture), float(resident_bytes()))
-
-
-def _part(source: BaseSource, part: str, dtype: torch.dtype, memory: MemoryOptions) -> Part:
-    module = source.empty(part)
-    stored = {"transformer": memory.transformer, T5: memory.t5}.get(part, "whole")
-    unique = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    weights = sum(parameter.numel() for parameter in unique.values())
-    if stored == "streamed":
-        layers = (sum(p.numel() for p in layer.parameters(recurse=False)) for layer in module.modules())
-        return Part(weights, float(max(layers) * dtype.itemsize))
-    per_weight = STORAGES.get(stored).bytes_per_weight or dtype.itemsize
-    inside = sum(layer.weight.numel() for _, layer in block_linears(module))
-    return Part(weights, float(inside * per_weight + (weights - inside) * dtype.itemsize))
 
 
 def _conditioning(
@@ -173,7 +150,7 @@ def plan_text(config: TrainConfig) -> str:
     plan = make_plan(config)
     table = Table("what", "weights", "GiB", box=None)
     for part, found in plan.parts.items():
-        stored = {"transformer": config.memory.transformer, T5: config.memory.t5}.get(part, "whole")
+        stored = storage_of(part, config.memory)
         table.add_row(
             TITLES[part] + ("" if stored == "whole" else f", {stored}"), f"{found.weights:,}", _gib(found.bytes)
         )

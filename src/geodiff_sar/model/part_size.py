@@ -1,0 +1,98 @@
+"""What the parts of a base take in memory, and whether there is so much."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geodiff_sar.core.errors import OptionError
+from geodiff_sar.model.base_parts import T5, BaseSource
+from geodiff_sar.model.memory import MemoryOptions
+from geodiff_sar.model.storage import STORAGES
+from geodiff_sar.model.storage.base import block_linears
+
+TITLES = {"transformer": "transformer", "vae": "VAE", "text_encoder": "CLIP-L", "text_encoder_2": "CLIP-G", T5: "T5"}
+
+
+@dataclass(frozen=True)
+class PartSize:
+    """Weights of one part: how many, and the bytes that they take in memory."""
+
+    weights: int
+    bytes: float
+
+
+def part_size(source: BaseSource, part: str, dtype: torch.dtype, memory: MemoryOptions) -> PartSize:
+    """Size of a part as it is kept; counted on a module without weights."""
+    module = source.empty(part)
+    stored = storage_of(part, memory)
+    unique = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    weights = sum(tensor.numel() for tensor in unique.values())
+    if stored == "streamed":
+        return PartSize(weights, float(max(_own(layer) for layer in module.modules()) * dtype.itemsize))
+    per_weight = STORAGES.get(stored).bytes_per_weight or dtype.itemsize
+    inside = sum(layer.weight.numel() for _, layer in block_linears(module))
+    return PartSize(weights, float(inside * per_weight + (weights - inside) * dtype.itemsize))
+
+
+def storage_of(part: str, memory: MemoryOptions) -> str:
+    """How a part is kept."""
+    return {"transformer": memory.transformer, T5: memory.t5}.get(part, "whole")
+
+
+def require_memory(parts: Mapping[str, PartSize], device: torch.device) -> None:
+    """Make sure that the device has room for the text encoders together, and for transformer and VAE together.
+
+    Raises:
+        OptionError: it has not.
+    """
+    free = free_bytes(device)
+    phases = [
+        ([part for part in parts if part.startswith("text_encoder")], "--t5 streamed (memory.t5) or --no-t5"),
+        (["transformer", "vae"], "--transformer-storage 8bit or 4bit (memory.transformer)"),
+    ]
+    for names, remedy in phases:
+        needed = sum(parts[name].bytes for name in names if name in parts)
+        if free is not None and needed > free:
+            listed = ", ".join(f"{TITLES[name]} {_gib(parts[name].bytes)}" for name in names if name in parts)
+            raise OptionError(
+                "memory",
+                f"{listed}: {_gib(needed)} for weights alone",
+                f"{_gib(free)} are free on {device}",
+                f"use {remedy}, half precision (--dtype bf16, train.precision), or free memory",
+            )
+
+
+def free_bytes(device: torch.device) -> float | None:
+    """Free memory of a device; None where the system does not say."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    found = [_meminfo(Path("/proc/meminfo")), _cgroup(Path("/sys/fs/cgroup"))]
+    known = [value for value in found if value is not None]
+    return min(known) if known and device.type == "cpu" else None
+
+
+def _meminfo(path: Path) -> float | None:
+    if not path.is_file():
+        return None
+    line = next((line for line in path.read_text().splitlines() if line.startswith("MemAvailable:")), None)
+    return None if line is None else float(line.split()[1]) * 1024
+
+
+def _cgroup(folder: Path) -> float | None:
+    """What a container's limit leaves; pages of files are given back when they are needed."""
+    limit, used, pages = folder / "memory.max", folder / "memory.current", folder / "memory.stat"
+    if not (limit.is_file() and used.is_file() and pages.is_file()) or limit.read_text().strip() == "max":
+        return None
+    files = next((line.split()[1] for line in pages.read_text().splitlines() if line.startswith("file ")), "0")
+    return float(limit.read_text()) - float(used.read_text()) + float(files)
+
+
+def _own(layer: Any) -> int:
+    return sum(parameter.numel() for parameter in layer.parameters(recurse=False))
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"
