@@ -91,3 +91,32 @@ def test_round_trip_of_chips_reads_the_vae_alone(models, tmp_path):
         run("roundtrip", *given, bare.name)
     run("roundtrip", *given, bare.name, "--vae", bare.vae)
     assert (tmp_path / "out" / "roundtrip.json").read_text() == inside
+
+
+def test_pictures_in_less_memory(models, tmp_path):
+    files = write_checkpoint(tmp_path / "files", models)
+    bare = BaseFiles(files.name, files.clip_l, files.clip_g, None, None, files.tokenizers)
+    drawn = ["--prompt", CAPTION, "--sample-steps", 2, "--seed", 3]
+
+    def picture(base: BaseFiles, name: str, *options: str) -> tuple[np.ndarray, Path]:
+        path = run("generate", *flags(base), *drawn, *options, "--output-dir", tmp_path / name).split()[-1]
+        return np.asarray(Image.open(path).convert("L")), Path(path)
+
+    whole, _ = picture(files, "whole")
+    streamed, path = picture(files, "streamed", "--t5", "streamed")
+    assert np.array_equal(streamed, whole)
+    again = run("generate", "--from", path, "--output-dir", tmp_path / "again").split()[-1]
+    assert path.read_bytes() == Path(again).read_bytes()
+    without, _ = picture(bare, "without", "--no-t5")
+    assert not np.array_equal(without, whole)
+    assert np.array_equal(picture(files, "none", "--t5", "none")[0], without)
+    cast, _ = picture(files, "fp8", "--transformer-storage", "fp8")
+    assert 0 < np.abs(cast.astype(float) - whole).mean() < 10
+    with pytest.raises(GeodiffError, match="--t5 streamed"):
+        run("generate", *flags(files), *drawn, "--no-t5", "--t5", "streamed")
+    with pytest.raises(GeodiffError, match="t5"):
+        run("generate", *flags(files), *drawn, "--t5", "halved")
+    assert "intact" in run("check-weights", *flags(bare), "--no-t5")
+    result = CliRunner().invoke(cli.app, [str(word) for word in ("check-weights", *flags(bare))])
+    assert result.exit_code == 2
+    assert "--t5xxl FILE" in result.stdout
