@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from geodiff_sar.core.config import write_toml
 from geodiff_sar.workflows.train import TrainConfig
@@ -31,7 +32,9 @@ def settings(root: Path, base: Path, output: Path, **options) -> TrainConfig:
 def launch(config: TrainConfig, folder: Path, processes: int) -> subprocess.CompletedProcess:
     folder.mkdir(parents=True, exist_ok=True)
     write_toml(folder / "run.toml", config)
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    # without MPI, accelerate starts several processes by --multi_gpu alone; the variable makes them use the CPU
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     command = command if processes > 1 else [sys.executable]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     return subprocess.run(
@@ -40,19 +43,32 @@ def launch(config: TrainConfig, folder: Path, processes: int) -> subprocess.Comp
     )  # fmt: skip
 
 
+def curve(folder: Path, name: str) -> dict[int, float]:
+    """A logged value by step."""
+    log = EventAccumulator(str(folder / "logs"))
+    log.Reload()
+    return {event.step: event.value for event in log.Scalars(name)}
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one(chips_root, tiny_base, tmp_path):
-    """Ten chips in buckets give an odd number of micro-batches, so one process has none in the last step of an epoch."""
-    weights = []
+    """Ten chips in buckets give an odd number of micro-batches, so one process has none in the last step of an epoch. Started by
+    `accelerate launch`; the loss and the learning rate are the same step by step."""
+    weights, curves = [], []
     for name, processes, accumulation in (("one", 1, 2), ("two", 2, 1)):
         config = settings(chips_root, tiny_base, tmp_path / name, accumulation=accumulation)
         done = launch(config, tmp_path / name, processes)
         assert done.returncode == 0, done.stderr[-2000:]
         folder = tmp_path / name / "run"
         assert json.loads((folder / "manifest.json").read_text())["steps"] == 6
+        assert "6 steps (3 per epoch)" in " ".join(done.stderr.split()), done.stderr[-2000:]
         weights.append(
             {**load_file(folder / "run.safetensors"), **load_file(folder / "run_fusion_weights.safetensors")}
         )
+        curves.append({name: curve(folder, name) for name in ("loss", "lr/transformer")})
+    assert list(curves[0]["loss"]) == list(range(1, 7))
+    for name in curves[0]:
+        assert curves[1][name] == pytest.approx(curves[0][name], rel=1e-4), name
     for key, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][key], rtol=1e-3, atol=2e-5, msg=key)
 

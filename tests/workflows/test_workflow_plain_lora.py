@@ -55,6 +55,21 @@ def test_every_format_draws_the_same_chip(kohya, tiny_base, tmp_path, capsys):
         assert np.array_equal(np.asarray(picture), wanted)
 
 
+def test_the_split_qkv_defect_is_mended_on_request(kohya, tiny_base, tmp_path, capsys):
+    convert_lora(ConvertRequest(source=kohya, out=tmp_path / "m.safetensors", to="diffusers", mend_split_qkv=True))
+    wanted = chip(tiny_base, tmp_path / "converted", tmp_path / "m.safetensors")[1]
+    capsys.readouterr()
+    path, found = chip(tiny_base, tmp_path / "mended", kohya, mend_split_qkv=True)
+    assert "defect" not in capsys.readouterr().err
+    assert np.abs(found - wanted).max() <= 1
+    assert np.abs(found - chip(tiny_base, tmp_path / "as_it_is", kohya)[1]).max() > 3
+    again = generate_chips(GenerateRequest(source=path, output_dir=tmp_path / "again"))[0]
+    assert again.read_bytes() == path.read_bytes()
+    for lora in (tmp_path / "m.safetensors", None):
+        with pytest.raises(OptionError, match="--mend-split-qkv"):
+            chip(tiny_base, tmp_path / "nothing", lora, mend_split_qkv=True)
+
+
 def test_what_a_plain_lora_cannot_do(kohya, tiny_base, tmp_path):
     with pytest.raises(OptionError, match="--fusion_scale"):
         chip(tiny_base, tmp_path, kohya, fusion_scale=1.0)

@@ -90,6 +90,10 @@ def generate(
     t5: T5 = None,
     no_t5: NoT5 = False,
     transformer_storage: TransformerStorage = "whole",
+    mend_split_qkv: Annotated[
+        bool,
+        typer.Option("--mend-split-qkv", help="give a LoRA with the published trainer's defect its meant strength"),
+    ] = False,
     use_t5xxl_cache_only: Annotated[
         bool, typer.Option("--use-t5xxl-cache-only", help="zero the CLIP tokens, keep T5 and the pooled vector")
     ] = False,

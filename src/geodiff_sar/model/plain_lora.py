@@ -7,7 +7,7 @@ from diffusers import SD3Transformer2DModel
 from torch import Tensor
 
 from geodiff_sar.core.console import warn
-from geodiff_sar.core.errors import DataError
+from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.model.adapter import AdapterRecord, LoadedAdapter
 from geodiff_sar.model.adapter_files import AdapterFiles
 from geodiff_sar.model.base import BaseModel
@@ -24,19 +24,29 @@ class PlainLora(LoadedAdapter):
     lora: Lora
 
 
-def read_plain_lora(files: AdapterFiles, base: BaseModel) -> PlainLora:
+def read_plain_lora(files: AdapterFiles, base: BaseModel, mend_split_qkv: bool = False) -> PlainLora:
     """Read a LoRA for a base, and make sure that it fits.
+
+    Args:
+        files: of the LoRA.
+        base: the base.
+        mend_split_qkv: give modules with the split-qkv defect of its trainer the scale that they were meant to have.
 
     Raises:
         FileError: a damaged file.
+        OptionError: there is nothing to mend.
         DataError: another model's LoRA, one that does not fit the base, or one that changes text encoders.
     """
     assert files.weights is not None
-    lora, name = read_lora(files.weights)
-    if lora.thirds:
+    lora, name = read_lora(files.weights, mend_split_qkv)
+    if mend_split_qkv and not lora.thirds:
+        raise OptionError(
+            "--mend-split-qkv", str(files.weights), "a LoRA that shows the split-qkv defect", "leave the option out"
+        )
+    if lora.thirds and not mend_split_qkv:
         warn(
             f"{files.weights} shows the split-qkv defect of its trainer: q, k and v act with a third of the strength that was"
-            " meant; `geodiff-sar convert-lora IN OUT --to diffusers --mend-split-qkv` writes a file that has it"
+            " meant; --mend-split-qkv gives it to them, here and in `geodiff-sar convert-lora IN OUT --to diffusers`"
         )
     check_plain_lora(base.skeleton, lora)
     first = next(iter(lora.modules.values()))

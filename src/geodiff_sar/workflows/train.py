@@ -99,7 +99,8 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     preview = Preview(config.preview, base, conditioning, shift, remap, folder, config.output_name, resolution, clouds)
     build_trainee(config, base, base.empty_transformer(), conditioning, start, dataset, accelerator)  # a rehearsal
     with run_folder(folder, config, fingerprint) if accelerator.is_main_process else nullcontext():
-        _encode(config, base, dataset, held_out, preview)
+        with accelerator.main_process_first():  # it fills the caches, the others find them full
+            _encode(config, base, dataset, held_out, preview)
         trainee = build_trainee(config, base, base.transformer, conditioning, start, dataset, accelerator)
         average = WeightAverage(trainee.task.modules(), config.ema.decay) if config.ema.enabled else None
 

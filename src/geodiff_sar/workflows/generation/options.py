@@ -58,6 +58,7 @@ class GenerateRequest(Options):
     tokenizers: Path | None = None
     t5: T5Use = "whole"
     transformer_storage: str = "whole"
+    mend_split_qkv: bool = False
     use_t5xxl_cache_only: bool = False
     output_dir: Path = Path("output/inference")
     output_name: PlainName | None = None

@@ -92,11 +92,18 @@ def open_session(request: GenerateRequest) -> Session:
     if request.lora_weights is not None:
         plain = plain_lora(request.lora_weights)
         if plain is not None:
-            adapter = read_plain_lora(plain, base)
+            adapter = read_plain_lora(plain, base, request.mend_split_qkv)
         else:
             adapter = read_adapter(resolve_adapter(request.lora_weights), base.hash, base.hash_without_t5)
         if adapter.conditioning is not None:
             adapter.conditioning.to(device)
+    if request.mend_split_qkv and not isinstance(adapter, PlainLora):
+        raise OptionError(
+            "--mend-split-qkv",
+            str(request.lora_weights or "no LoRA"),
+            "it is for LoRA files of the published trainer",
+            "leave the option out",
+        )
     has_lora = adapter is not None and adapter.record.lora is not None
     if not has_lora and request.network_multiplier != 1.0:
         raise OptionError(
