@@ -52,8 +52,8 @@ def curve(folder: Path, name: str) -> dict[int, float]:
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(chips_root, tiny_base, tmp_path):
-    """Ten chips in buckets give an odd number of micro-batches, so one process has none in the last step of an epoch. Started by
-    `accelerate launch`; the loss and the learning rate are the same step by step."""
+    """Ten chips in buckets give an odd number of micro-batches, so one has none in the last step of an epoch. They are
+    started by `accelerate launch`; loss and learning rate are the same step by step."""
     weights, curves = [], []
     for name, processes, accumulation in (("one", 1, 2), ("two", 2, 1)):
         config = settings(chips_root, tiny_base, tmp_path / name, accumulation=accumulation)

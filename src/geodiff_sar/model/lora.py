@@ -103,12 +103,14 @@ def load_lora(transformer: SD3Transformer2DModel, state: dict[str, Tensor], opti
 
 
 def fill_lora(transformer: SD3Transformer2DModel, state: dict[str, Tensor], source: str) -> None:
-    """Load ``state`` into LoRA layers that are there; every tensor must have its place and every place its tensor.
+    """Load ``state`` into LoRA layers that are there; every tensor must have its place and every place its tensor. On a
+    transformer without weights (on the meta device) nothing but this is looked at.
 
     Raises:
         DataError: lists missing, unexpected and wrongly shaped keys.
     """
-    problems = mismatch(lora_state_dict(transformer), state)
+    there = lora_state_dict(transformer)
+    problems = mismatch(there, state)
     if problems:
         raise DataError(
             source,
@@ -116,6 +118,8 @@ def fill_lora(transformer: SD3Transformer2DModel, state: dict[str, Tensor], sour
             "a LoRA matches the base model and the options it was trained with",
             "use the base model that it was trained on",
         )
+    if any(tensor.is_meta for tensor in there.values()):
+        return
     set_peft_model_state_dict(transformer, {key.removeprefix("transformer."): value for key, value in state.items()})
 
 
