@@ -1,16 +1,12 @@
 """What a storage is."""
 
-import importlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from types import ModuleType
 from typing import ClassVar
 
 import torch
 from torch import nn
-
-from geodiff_sar.core.errors import OptionError
 
 BLOCKS = r"(^|\.)(transformer_blocks|block)\.\d+\."
 """Names of modules in the repeated blocks of an MMDiT or of T5."""
@@ -40,13 +36,3 @@ def block_linears(module: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Linear) and re.search(BLOCKS, f"{name}."):
             yield name, layer
-
-
-def require(package: str, storage: str) -> ModuleType:
-    """Import an optional package, or say how to install it."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise OptionError(
-            "memory", repr(storage), f"needs the package {package} ({error})", f"pip install {package}"
-        ) from error

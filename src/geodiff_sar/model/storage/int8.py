@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
+from geodiff_sar.core.optional import require
 from geodiff_sar.model.storage import STORAGES
-from geodiff_sar.model.storage.base import Storage, block_linears, require
+from geodiff_sar.model.storage.base import Storage, block_linears
 
 
 @STORAGES.register("8bit")
@@ -15,6 +16,6 @@ class Int8(Storage):
 
     @staticmethod
     def apply(module: nn.Module, dtype: torch.dtype) -> None:
-        quantization = require("torchao", "8bit").quantization
+        quantization = require("torchao", "torchao", "memory", "8bit").quantization
         chosen = {name for name, _ in block_linears(module)}
         quantization.quantize_(module, quantization.Int8WeightOnlyConfig(), filter_fn=lambda _, name: name in chosen)

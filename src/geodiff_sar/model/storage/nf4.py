@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
+from geodiff_sar.core.optional import require
 from geodiff_sar.model.storage import STORAGES
-from geodiff_sar.model.storage.base import Storage, block_linears, require
+from geodiff_sar.model.storage.base import Storage, block_linears
 
 
 @STORAGES.register("4bit")
@@ -15,7 +16,7 @@ class Nf4(Storage):
 
     @staticmethod
     def apply(module: nn.Module, dtype: torch.dtype) -> None:
-        bnb = require("bitsandbytes", "4bit").nn
+        bnb = require("bitsandbytes", "bitsandbytes", "memory", "4bit").nn
         for name, layer in list(block_linears(module)):
             packed = bnb.Linear4bit(
                 layer.in_features,

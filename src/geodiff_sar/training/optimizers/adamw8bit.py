@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 
+from geodiff_sar.core.optional import require
 from geodiff_sar.training.optimizers import OPTIMIZERS
-from geodiff_sar.training.optimizers.base import OptimizerMethod, require
+from geodiff_sar.training.optimizers.base import OptimizerMethod
 
 
 @OPTIMIZERS.register("adamw8bit")
@@ -16,4 +17,6 @@ class AdamW8bit(OptimizerMethod):
 
     @staticmethod
     def build(groups: list[dict[str, Any]], lr: float, args: dict[str, Any]) -> torch.optim.Optimizer:
-        return require("bitsandbytes", "bitsandbytes", "adamw8bit").optim.AdamW8bit(groups, lr=lr, **args)
+        return require("bitsandbytes", "bitsandbytes", "optimizer.name", "adamw8bit").optim.AdamW8bit(
+            groups, lr=lr, **args
+        )

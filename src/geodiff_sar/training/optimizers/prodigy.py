@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 
+from geodiff_sar.core.optional import require
 from geodiff_sar.training.optimizers import OPTIMIZERS
-from geodiff_sar.training.optimizers.base import OptimizerMethod, require
+from geodiff_sar.training.optimizers.base import OptimizerMethod
 
 
 @OPTIMIZERS.register("prodigy")
@@ -16,4 +17,4 @@ class Prodigy(OptimizerMethod):
 
     @staticmethod
     def build(groups: list[dict[str, Any]], lr: float, args: dict[str, Any]) -> torch.optim.Optimizer:
-        return require("prodigyopt", "prodigyopt", "prodigy").Prodigy(groups, lr=lr, **args)
+        return require("prodigyopt", "prodigyopt", "optimizer.name", "prodigy").Prodigy(groups, lr=lr, **args)
