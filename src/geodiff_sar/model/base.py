@@ -13,7 +13,7 @@ from geodiff_sar.model.base_parts import PARTS, T5, BaseSettings, BaseSource
 from geodiff_sar.model.folder_base import FolderBase, base_folder
 from geodiff_sar.model.lazy_text import LazyText
 from geodiff_sar.model.memory import MemoryOptions
-from geodiff_sar.model.part_size import part_size, require_memory
+from geodiff_sar.model.part_size import part_size, require_memory, storage_of
 from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.model.streaming import streamed
@@ -42,7 +42,7 @@ class BaseModel:
 
     def __init__(self, name: str, source: BaseSource, dtype: torch.dtype, device: torch.device, memory: MemoryOptions):
         self.name, self.device, self._source, self._dtype = name, device, source, dtype
-        self._storage, self._t5 = STORAGES.get(memory.transformer), memory.t5
+        self._memory = memory
         require_memory({part: part_size(source, part, dtype, memory) for part in needed_parts(memory)}, device)
         hashes = {part: source.hash(part) for part in needed_parts(memory)}
         self.hash = _whole_hash(hashes)
@@ -53,11 +53,12 @@ class BaseModel:
         tokenizers = source.tokenizers()
 
         def load_text() -> TextEncoders:
-            clip_l, clip_g, t5 = self._load("text_encoder"), self._load("text_encoder_2"), self._load_t5()
+            clip_l, clip_g = self._load("text_encoder"), self._load("text_encoder_2")
+            t5 = None if memory.t5 == "none" else self._load(T5)
             width = config["joint_attention_dim"]
             return TextEncoders(clip_l, clip_g, t5, tokenizers, self.settings.t5_length, text_hash, width).eval()
 
-        kept = [self._t5] if self._t5 == "8bit" else []  # its tokens are others
+        kept = [memory.t5] if memory.t5 == "8bit" else []  # its tokens are others
         text_hash = sha256_bytes(*(text.encode() for text in (*(hashes[p] for p in PARTS[2:] if p in hashes), *kept)))
         lengths = [source.config(part)["max_position_embeddings"] for part in PARTS[2:4]]
         self.text = LazyText(load_text, (lengths[0], lengths[1]), self.settings.t5_length, dtype, text_hash)
@@ -75,10 +76,7 @@ class BaseModel:
     @cached_property
     def transformer(self) -> SD3Transformer2DModel:
         """The MMDiT."""
-        transformer = self._source.load("transformer", self._dtype).eval().requires_grad_(False)
-        self._storage.apply(transformer, self._dtype)
-        torch.nn.Module.to(transformer, self.device)
-        return transformer
+        return self._load("transformer")
 
     @property
     def largest_side(self) -> int:
@@ -86,17 +84,12 @@ class BaseModel:
         return int(self.skeleton.config["pos_embed_max_size"]) * self.vae.grain
 
     def _load(self, part: str) -> Any:
+        stored = storage_of(part, self._memory)
+        if stored == "streamed":
+            module = self._source.empty(part).eval().requires_grad_(False)
+            return streamed(module, lambda name: self._source.t5_tensor(name, self._dtype), self._dtype, self.device)
         module = self._source.load(part, self._dtype).eval().requires_grad_(False)
-        return torch.nn.Module.to(module, self.device)
-
-    def _load_t5(self) -> Any:
-        if self._t5 == "none":
-            return None
-        if self._t5 == "streamed":
-            module = self._source.empty(T5).eval().requires_grad_(False)
-            return streamed(module, lambda name: self._source.read(T5, name, self._dtype), self._dtype, self.device)
-        module = self._source.load(T5, self._dtype).eval().requires_grad_(False)
-        STORAGES.get(self._t5).apply(module, self._dtype)
+        STORAGES.get(stored).apply(module, self._dtype)
         return torch.nn.Module.to(module, self.device)
 
 

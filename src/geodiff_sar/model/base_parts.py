@@ -63,7 +63,7 @@ class BaseSource(Protocol):
         """One part without weights, on the meta device."""
         ...
 
-    def read(self, part: str, name: str, dtype: torch.dtype) -> Tensor:
+    def t5_tensor(self, name: str, dtype: torch.dtype) -> Tensor:
         """One tensor of T5, by the name that its class gives it."""
         ...
 

@@ -1,6 +1,6 @@
 """Base models in a folder of diffusers' layout: the embedded ``mini``, any other folder, and one in the hub's cache."""
 
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +62,17 @@ class FolderBase:
         """One part without weights, as empty_part."""
         return empty_part(self.folder, part)
 
-    def read(self, part: str, name: str, dtype: torch.dtype) -> Tensor:
-        """One tensor of T5."""
-        places = self._places(part)
+    def t5_tensor(self, name: str, dtype: torch.dtype) -> Tensor:
+        """One tensor of T5, by its class's name."""
+        places = self._t5_places
         tied = "encoder.embed_tokens.weight" if name == "shared.weight" else "shared.weight"
         stored = name if name in places else tied
         with open_tensors(places[stored]) as file:
             return file.get_tensor(stored).to(dtype)
 
-    @cache  # noqa: B019
-    def _places(self, part: str) -> dict[str, Path]:
-        return {name: file for file in weight_files(self.folder, part) for name in read_header(file)}
+    @cached_property
+    def _t5_places(self) -> dict[str, Path]:
+        return {name: file for file in weight_files(self.folder, T5) for name in read_header(file)}
 
     def hash(self, part: str) -> str:
         """Content hash of one part, as part_hash."""

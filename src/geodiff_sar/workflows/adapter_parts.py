@@ -13,8 +13,38 @@ from geodiff_sar.model.adapter_files import AdapterFiles
 from geodiff_sar.model.adapter_start import begin_with_adapter
 from geodiff_sar.model.backbone import backbone_sizes
 from geodiff_sar.model.base import BaseModel
+from geodiff_sar.model.base_parts import BaseSettings
 from geodiff_sar.model.lora import add_lora, float_trained
 from geodiff_sar.workflows.train_config import TrainConfig
+
+
+def stack_sizes(
+    config: TrainConfig,
+    transformer: SD3Transformer2DModel,
+    latent_channels: int,
+    grain: int,
+    settings: BaseSettings,
+    map_names: tuple[str, ...],
+) -> ConditioningSizes:
+    """Sizes of the conditioning stack for a transformer, which may be without weights.
+
+    Args:
+        config: of the training.
+        transformer: the backbone.
+        latent_channels, grain: of the VAE, and pixels of a patch.
+        settings: of the base.
+        map_names: the maps that the priors have.
+    """
+    pooled = transformer.config["pooled_projection_dim"]
+    return ConditioningSizes(
+        pooled,
+        latent_channels,
+        config.data.pointcloud_dim,
+        config.conditioning.embed_dim or settings.embed_dim or default_embed_dim(pooled),
+        backbone_sizes(transformer, grain) if set(config.inject) != {"pooled"} else None,
+        map_names,
+        transformer.config["patch_size"],
+    )
 
 
 def build_conditioning(config: TrainConfig, base: BaseModel, dataset: ChipDataset) -> ConditioningStack | None:
@@ -26,18 +56,8 @@ def build_conditioning(config: TrainConfig, base: BaseModel, dataset: ChipDatase
     """
     if not config.inject:
         return None
-    pooled = base.skeleton.config["pooled_projection_dim"]
-    embed = config.conditioning.embed_dim or base.settings.embed_dim or default_embed_dim(pooled)
-    beyond = set(config.inject) != {"pooled"}
-    sizes = ConditioningSizes(
-        pooled,
-        base.vae.latent_channels,
-        config.data.pointcloud_dim,
-        embed,
-        backbone_sizes(base.skeleton, base.vae.grain) if beyond else None,
-        dataset.priors.map_names,
-        base.skeleton.config["patch_size"],
-    )
+    vae, names = base.vae, dataset.priors.map_names
+    sizes = stack_sizes(config, base.skeleton, vae.latent_channels, vae.grain, base.settings, names)
     with torch.random.fork_rng():
         torch.manual_seed(config.train.seed)
         stack = ConditioningStack(sizes, config.conditioning, config.fusion, list(config.inject))

@@ -8,16 +8,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from geodiff_sar.conditioning.options import ConditioningSizes, default_embed_dim
 from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.geometry.maps import MAP_NAMES
-from geodiff_sar.model.backbone import backbone_sizes
 from geodiff_sar.model.base import needed_parts, open_base
-from geodiff_sar.model.base_parts import PARTS
 from geodiff_sar.model.part_size import TITLES, PartSize, part_size, storage_of
 from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.training.footprint import count_activations, state_bytes
-from geodiff_sar.workflows.adapter_parts import choose_trained
+from geodiff_sar.workflows.adapter_parts import choose_trained, stack_sizes
 from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
 from geodiff_sar.workflows.trainee import BASE_DTYPES
 
@@ -32,7 +29,8 @@ class Plan:
     Attributes:
         parts: of the base.
         trained: weights that are trained.
-        training: what the training adds to the transformer: trained weights, gradients, optimizer state, activations.
+        training: what the training adds to the transformer: trained weights, gradients, optimizer state, and the
+            transformer's activations; those of the conditioning stack are small and not counted.
         picture: the VAE's feature maps for one picture.
         libraries: resident memory of the program itself.
     """
@@ -70,13 +68,16 @@ def make_plan(config: TrainConfig) -> Plan:
     STORAGES.get(memory.transformer)
     source = open_base(config.base_files, needed_parts(memory))
     source.require_complete()
-    parts = {part: part_size(source, part, dtype, memory) for part in PARTS if part in needed_parts(memory)}
+    parts = {part: part_size(source, part, dtype, memory) for part in needed_parts(memory)}
     vae = source.config("vae")
     reduction = 2 ** (len(vae["block_out_channels"]) - 1)
     transformer = source.empty("transformer").to(dtype)
     settings = source.settings(transformer.config["sample_size"] * reduction)
     width, height = config.data.buckets.resolution or settings.resolution
-    conditioning = _conditioning(config, transformer, vae["latent_channels"], reduction, settings.embed_dim)
+    grain, names = reduction * transformer.config["patch_size"], MAP_NAMES if "map" in config.inject else ()
+    sizes = stack_sizes(config, transformer, vae["latent_channels"], grain, settings, names)
+    places = list(config.inject)
+    conditioning = ConditioningStack(sizes, config.conditioning, config.fusion, places) if places else None
     choose_trained(config, "", transformer, conditioning, None)
     transformer.disable_gradient_checkpointing()
     trained = sum(p.numel() for p in transformer.parameters() if p.requires_grad)
@@ -102,24 +103,6 @@ def make_plan(config: TrainConfig) -> Plan:
         training["weight average"] = 4.0 * trained
     picture = DECODER_COPIES * vae["block_out_channels"][0] * width * height * dtype.itemsize
     return Plan(parts, trained, training, float(picture), float(resident_bytes()))
-
-
-def _conditioning(
-    config: TrainConfig, transformer: Any, channels: int, reduction: int, embed_dim: int | None
-) -> ConditioningStack | None:
-    if not config.inject:
-        return None
-    pooled, patch = transformer.config["pooled_projection_dim"], transformer.config["patch_size"]
-    sizes = ConditioningSizes(
-        pooled,
-        channels,
-        config.data.pointcloud_dim,
-        config.conditioning.embed_dim or embed_dim or default_embed_dim(pooled),
-        backbone_sizes(transformer, reduction * patch) if set(config.inject) != {"pooled"} else None,
-        MAP_NAMES if "map" in config.inject else (),
-        patch,
-    )
-    return ConditioningStack(sizes, config.conditioning, config.fusion, list(config.inject))
 
 
 def _forward(transformer: Any, shape: tuple[int, ...], tokens: int, dtype: torch.dtype) -> Any:

@@ -100,7 +100,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     build_trainee(config, base, base.empty_transformer(), conditioning, start, dataset, accelerator)  # a rehearsal
     with run_folder(folder, config, fingerprint) if accelerator.is_main_process else nullcontext():
         with accelerator.main_process_first():  # it fills the caches, the others find them full
-            _encode(config, base, dataset, held_out, preview)
+            _encode(config, base, dataset, held_out, preview.captions if accelerator.is_main_process else [])
         trainee = build_trainee(config, base, base.transformer, conditioning, start, dataset, accelerator)
         average = WeightAverage(trainee.task.modules(), config.ema.decay) if config.ema.enabled else None
 
@@ -162,15 +162,14 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
 
 
 def _encode(
-    config: TrainConfig, base: BaseModel, dataset: ChipDataset, held_out: ChipDataset | None, preview: Preview
+    config: TrainConfig, base: BaseModel, dataset: ChipDataset, held_out: ChipDataset | None, previews: list[str]
 ) -> None:
-    """Fill the caches, then free the text encoders before the transformer is loaded. Where captions are shuffled they stay:
-    others come up in every epoch."""
+    """Fill the caches and encode the captions of previews, then free the text encoders before the transformer is loaded. Where
+    captions are shuffled they stay: others come up in every epoch."""
     dataset.encode()
     if held_out is not None:
         held_out.encode()
-    if preview.wanted:
-        base.text.remember(preview.captions)
+    base.text.remember(previews)
     ways = [config.data.captions, *(s.captions for s in dataset.samples if s.captions is not None)]
     if not any(way.shuffle for way in ways):
         base.text.release()

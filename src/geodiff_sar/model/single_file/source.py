@@ -11,7 +11,7 @@ from torch import Tensor
 from geodiff_sar.core.errors import FileError, GeodiffError
 from geodiff_sar.core.files import sha256_bytes
 from geodiff_sar.model.base_files import BaseFiles
-from geodiff_sar.model.base_parts import CLASSES, PARTS, BaseSettings, Tokenizers
+from geodiff_sar.model.base_parts import CLASSES, PARTS, T5, BaseSettings, Tokenizers
 from geodiff_sar.model.single_file.convert import in_library_names, tensor_problems
 from geodiff_sar.model.single_file.derive import derived, published
 from geodiff_sar.model.single_file.fitting import check_fit
@@ -164,14 +164,13 @@ class SingleFileBase:
         _finish(part, module)
         return module
 
-    def read(self, part: str, name: str, dtype: torch.dtype) -> Tensor:
-        """One tensor of T5, by its class's name."""
-        assert part == "text_encoder_3", part  # no other part has the same names in its file
-        self.require(part)
-        known = self.parts[part].entries
+    def t5_tensor(self, name: str, dtype: torch.dtype) -> Tensor:
+        """One tensor of T5, by its class's name, which is that in the file."""
+        self.require(T5)
+        known = self.parts[T5].entries
         if name not in known:
             name = {"shared.weight": "encoder.embed_tokens.weight"}.get(name, "shared.weight")
-        return read_one(self.parts[part], name, dtype)
+        return read_one(self.parts[T5], name, dtype)
 
     def hash(self, part: str) -> str:
         """Content hash of one part: configuration, tensors, and the tokenizer of a text encoder. It does not depend on
@@ -183,7 +182,7 @@ class SingleFileBase:
 
     @cached_property
     def _folders(self) -> tuple[Path, ...]:
-        return find_tokenizers(self.files.tokenizers, with_t5="text_encoder_3" in self.needed)
+        return find_tokenizers(self.files.tokenizers, with_t5=T5 in self.needed)
 
     def tokenizers(self) -> Tokenizers:
         """Tokenizers of the needed text encoders, from the folder that was named, or from the hub's local cache."""
