@@ -164,8 +164,8 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
 def _encode(
     config: TrainConfig, base: BaseModel, dataset: ChipDataset, held_out: ChipDataset | None, previews: list[str]
 ) -> None:
-    """Fill the caches and encode the captions of previews, then free the text encoders before the transformer is loaded. Where
-    captions are shuffled they stay: others come up in every epoch."""
+    """Fill the caches and encode the captions of previews, then free the text encoders before the transformer is loaded.
+    Where captions are shuffled they stay: others come up in every epoch."""
     dataset.encode()
     if held_out is not None:
         held_out.encode()
