@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,27 @@ def test_a_mistake_ends_all_processes(chips_root, tiny_base, tmp_path):
     done = launch(settings(chips_root, tiny_base, tmp_path / "out"), tmp_path / "config", 2)
     assert done.returncode != 0
     assert "is not a run of this tool" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes(chips_root, tiny_base, tmp_path):
+    """Two processes to step 3, then one with twice the accumulation: the curve of one process throughout."""
+    whole = settings(chips_root, tiny_base, tmp_path / "whole", accumulation=2)
+    assert launch(whole, tmp_path / "whole", 1).returncode == 0
+    parts = settings(chips_root, tiny_base, tmp_path / "parts", accumulation=1, checkpoint_every_steps=3)
+    assert launch(parts, tmp_path / "parts", 2).returncode == 0
+    folder = tmp_path / "parts" / "run"
+    shutil.rmtree(folder / "checkpoints" / "step-00000006")
+    done = launch(settings(chips_root, tiny_base, tmp_path / "parts", accumulation=1), tmp_path / "parts", 1)
+    assert done.returncode != 0
+    assert "set it to 2 divided by the number of processes" in " ".join(done.stderr.split())
+    done = launch(settings(chips_root, tiny_base, tmp_path / "parts", accumulation=2), tmp_path / "parts", 1)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "(step 3)" in " ".join(done.stderr.split())
+    for name in ("loss", "lr/transformer"):
+        expected, found = curve(tmp_path / "whole" / "run", name), curve(folder, name)
+        assert list(found) == list(range(1, 7))
+        assert found == pytest.approx(expected, rel=1e-4), name
+    expected, found = load_file(tmp_path / "whole" / "run" / "run.safetensors"), load_file(folder / "run.safetensors")
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-3, atol=2e-5, msg=key)

@@ -11,6 +11,7 @@ from geodiff_sar.data.recipe import read_recipe
 from geodiff_sar.workflows.convert_lora import ConvertRequest, convert_lora
 from geodiff_sar.workflows.generate import generate_chips
 from geodiff_sar.workflows.generation.options import GenerateRequest
+from geodiff_sar.workflows.generation.session import open_session
 from lora_support import REFERENCE_HEADER, original_lora, original_shapes
 from support import TINY
 
@@ -79,13 +80,81 @@ def test_what_a_plain_lora_cannot_do(kohya, tiny_base, tmp_path):
     )  # fmt: skip
     with pytest.raises(DataError, match="3 of 3 modules do not fit this base"):
         chip(tiny_base, tmp_path, wide)
-    text = {
-        "lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": torch.ones(2, 16),
-        "lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_up.weight": torch.ones(64, 2),
+    (tmp_path / "wide_fusion_weights.safetensors").write_bytes(b"")  # part of an adapter whose record is gone
+    with pytest.raises(FileError, match=r"wide_fusion\.json: no such file"):
+        chip(tiny_base, tmp_path, wide)
+
+
+@pytest.fixture
+def text_lora(tmp_path):
+    """A LoRA in sd-scripts' names on one layer or two of each text encoder, with alpha half the rank."""
+    g = torch.Generator().manual_seed(3)
+    shapes = {
+        "lora_te1_text_model_encoder_layers_1_mlp_fc1": (64, 16),
+        "lora_te1_text_projection": (8, 16),
+        "lora_te2_text_model_encoder_layers_0_self_attn_q_proj": (16, 16),
+        "lora_te3_encoder_block_0_layer_0_SelfAttention_v": (32, 32),
     }
-    save_file(load_file(kohya) | text, tmp_path / "text.safetensors")
-    with pytest.raises(DataError, match="changes text encoders too"):
-        chip(tiny_base, tmp_path, tmp_path / "text.safetensors")
-    (tmp_path / "text_fusion_weights.safetensors").write_bytes(b"")  # part of an adapter whose record is gone
-    with pytest.raises(FileError, match=r"text_fusion\.json: no such file"):
-        chip(tiny_base, tmp_path, tmp_path / "text.safetensors")
+    state = {}
+    for name, (rows, columns) in shapes.items():
+        state[f"{name}.lora_down.weight"] = 0.4 * torch.randn(2, columns, generator=g)
+        state[f"{name}.lora_up.weight"] = 0.4 * torch.randn(rows, 2, generator=g)
+        state[f"{name}.alpha"] = torch.tensor(1.0)
+    save_file(state, tmp_path / "text.safetensors")
+    return tmp_path / "text.safetensors"
+
+
+def opened(tiny_base, lora, **options):
+    given = {"pretrained_model": str(tiny_base), "lora_weights": lora and str(lora), "prompt": CAPTION, **options}
+    return open_session(GenerateRequest.model_validate(given))
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_text_encoders_are_changed_as_by_merging(text_lora, tiny_base, capsys, strength):
+    without = opened(tiny_base, None).base.text
+    wanted = without.encoders
+    modules = {
+        "lora_te1_text_model_encoder_layers_1_mlp_fc1": wanted.clip_l.text_model.encoder.layers[1].mlp.fc1,
+        "lora_te1_text_projection": wanted.clip_l.text_projection,
+        "lora_te2_text_model_encoder_layers_0_self_attn_q_proj": wanted.clip_g.text_model.encoder.layers[
+            0
+        ].self_attn.q_proj,
+        "lora_te3_encoder_block_0_layer_0_SelfAttention_v": wanted.t5.encoder.block[0].layer[0].SelfAttention.v,
+    }
+    before = wanted.encode([CAPTION])
+    state = load_file(text_lora)
+    with torch.no_grad():
+        for name, layer in modules.items():
+            layer.weight += strength * 0.5 * state[f"{name}.lora_up.weight"] @ state[f"{name}.lora_down.weight"]
+    merged = wanted.encode([CAPTION])
+    session = opened(tiny_base, text_lora, network_multiplier=strength)
+    assert "changes text encoders too: CLIP-L, CLIP-G, T5" in " ".join(capsys.readouterr().err.split())
+    for found, by_hand, base in zip(session.base.text.encode([CAPTION]), merged, before, strict=True):
+        torch.testing.assert_close(found, by_hand, rtol=0, atol=1e-5)
+        assert (found - base).abs().max() > 0.01
+    other = opened(tiny_base, text_lora, network_multiplier=0.25).base.text.model_hash
+    assert len({session.base.text.model_hash, without.model_hash, other}) == 3
+
+
+def test_a_lora_of_text_encoders_alone_draws_another_chip(text_lora, tiny_base, tmp_path):
+    without = chip(tiny_base, tmp_path / "none", None)[1]
+    path, found = chip(tiny_base, tmp_path / "text", text_lora)
+    assert np.abs(found - without).max() > 1
+    again = generate_chips(GenerateRequest(source=path, output_dir=tmp_path / "again"))[0]
+    assert again.read_bytes() == path.read_bytes()
+    converted = tmp_path / "comfyui.safetensors"
+    convert_lora(ConvertRequest(source=text_lora, out=converted, to="comfyui"))
+    assert np.abs(chip(tiny_base, tmp_path / "comfyui", converted)[1] - found).max() <= 1
+
+
+def test_what_text_encoders_cannot_take(text_lora, tiny_base, tmp_path):
+    for way in ("none", "streamed"):
+        with pytest.raises(OptionError, match=r"text\.safetensors changes T5, which then has to be whole"):
+            opened(tiny_base, text_lora, t5=way)
+    wide = {
+        "lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": torch.ones(2, 24),
+        "lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_up.weight": torch.ones(64, 2),
+    }
+    save_file(wide, tmp_path / "wide.safetensors")
+    with pytest.raises(DataError, match="1 of 1 modules do not fit this base's CLIP-G"):
+        opened(tiny_base, tmp_path / "wide.safetensors")

@@ -35,6 +35,7 @@ class BaseModel:
     Attributes:
         vae: the autoencoder as a codec of grey chips.
         text: the text encoders.
+        memory: how the parts are kept.
         settings: what it was trained with.
         hash: content hash over the weights of all parts that are used.
         hash_without_t5: the same without T5.
@@ -42,7 +43,7 @@ class BaseModel:
 
     def __init__(self, name: str, source: BaseSource, dtype: torch.dtype, device: torch.device, memory: MemoryOptions):
         self.name, self.device, self._source, self._dtype = name, device, source, dtype
-        self._memory = memory
+        self.memory = memory
         require_memory({part: part_size(source, part, dtype, memory) for part in needed_parts(memory)}, device)
         hashes = {part: source.hash(part) for part in needed_parts(memory)}
         self.hash = _whole_hash(hashes)
@@ -71,7 +72,11 @@ class BaseModel:
 
     def empty_transformer(self) -> SD3Transformer2DModel:
         """A transformer without weights, on the meta device, to try things on."""
-        return self._source.empty("transformer").eval()
+        return self.empty_part("transformer")
+
+    def empty_part(self, part: str) -> Any:
+        """A part without weights, on the meta device."""
+        return self._source.empty(part).eval()
 
     @cached_property
     def transformer(self) -> SD3Transformer2DModel:
@@ -84,7 +89,7 @@ class BaseModel:
         return int(self.skeleton.config["pos_embed_max_size"]) * self.vae.grain
 
     def _load(self, part: str) -> Any:
-        stored = storage_of(part, self._memory)
+        stored = storage_of(part, self.memory)
         if stored == "streamed":
             module = self._source.empty(part).eval().requires_grad_(False)
             return streamed(module, lambda name: self._source.t5_tensor(name, self._dtype), self._dtype, self.device)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from geodiff_sar.core.files import sha256_bytes
 from geodiff_sar.model.text import TextEncoders
 
 Embedded = tuple[Tensor, Tensor]
@@ -72,6 +73,21 @@ class LazyText:
             return self.encoders.encode(captions)
         contexts, pooled = zip(*(self._kept[caption] for caption in captions), strict=True)
         return torch.cat(contexts).float(), torch.cat(pooled).float()
+
+    def change(self, change: Callable[[TextEncoders], None], key: str) -> None:
+        """Have ``change`` called on the encoders whenever they are loaded; ``key`` says what it does. What is kept is
+        forgotten."""
+        load = self._load
+
+        def changed() -> TextEncoders:
+            encoders = load()
+            change(encoders)
+            encoders.model_hash = self.model_hash
+            return encoders
+
+        self.release()
+        self._kept.clear()
+        self._load, self.model_hash = changed, sha256_bytes(self.model_hash.encode(), key.encode())
 
     def remember(self, captions: Iterable[str]) -> None:
         """Encode captions, each alone, and keep the result in the encoders' own number format."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from geodiff_sar.core.config import Options, flat_settings, read_toml, write_toml
+from geodiff_sar.core.config import Options, default_settings, flat_settings, read_toml, write_toml
 from geodiff_sar.core.errors import FileError, GeodiffError, OptionError
 from geodiff_sar.core.files import read_json, require_writable, sha256_file, sha256_json, write_json
 from geodiff_sar.data.pixels import quarter_turns
@@ -19,6 +19,7 @@ FREE_KEYS = (
     "resume",
     "output_dir",
     "train.device",
+    "train.accumulation",
     "train.log_every",
     "train.keep_last",
     "train.checkpoint_every_steps",
@@ -36,8 +37,10 @@ FREE_KEYS = (
     "save_precision",
 )
 """Settings that may change between interruption and resume: they do not change the weights. (The data may move; its
-content is checked apart.)"""
+content is checked apart, and so are the micro-batches of a step, which are accumulation times processes.)"""
 
+SAME_VALUES = {"memory.t5": ("whole", "streamed")}
+"""Settings of which some values give the same weights."""
 
 LEFT_BEHIND = ("cache", "logs", "samples", "checkpoints")
 """Folders that a run which failed before its first checkpoint leaves; they do not make a folder another run's."""
@@ -55,8 +58,20 @@ def check_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any])
     resume: str = getattr(config, "resume")  # noqa: B009
     marked, mark = folder / "config.toml", folder / "run.json"
     if marked.is_file():
-        _require_same(folder, read_toml(marked), json.loads(config.model_dump_json()))
+        settings = read_toml(marked)
+        _require_same(folder, settings, config)
         before = read_json(mark) if mark.is_file() else fingerprint
+        if "micro_batches" not in before:  # before 0.2: the processes are taken to be as many as now
+            per_process = fingerprint["micro_batches"] // getattr(config, "train").accumulation  # noqa: B009
+            before["micro_batches"] = settings["train"]["accumulation"] * per_process
+        if before["micro_batches"] != fingerprint["micro_batches"]:
+            raise OptionError(
+                "train.accumulation",
+                f"a step of {fingerprint['micro_batches']} batches, accumulation times processes; the run in {folder} has"
+                f" {before['micro_batches']}",
+                "a run is resumed with the global batch it was started with",
+                f"set it to {before['micro_batches']} divided by the number of processes, or choose another output_name",
+            )
         if before.get("base_hash") != fingerprint["base_hash"]:
             raise OptionError(
                 "base",
@@ -197,19 +212,21 @@ def training_log(folder: Path, enabled: bool) -> Iterator[TrainingLog]:
         writer.close()
 
 
-def _require_same(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    before, after = flat_settings(old), flat_settings(new)
-    changed = [
-        key
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-        and not any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
-    ]
+def _require_same(folder: Path, old: dict[str, Any], config: Options) -> None:
+    """What ``old`` lacks stood at its default then: the option came later, or was None."""
+    before, after = flat_settings(old), flat_settings(json.loads(config.model_dump_json()))
+    defaults = flat_settings(default_settings(type(config)))
+    changed = []
+    for key in sorted(before.keys() | after.keys()):
+        was, now = before.get(key, defaults.get(key)), after.get(key)
+        free = any(key == name or key.startswith(name + ".") for name in FREE_KEYS)
+        same = SAME_VALUES.get(key, ())
+        if was != now and not free and not (was in same and now in same):
+            changed.append(f"{key}: {was} -> {now}")
     if changed:
-        listed = ", ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in changed[:6])
         raise OptionError(
             "output_name",
-            f"{folder} holds a run with other settings ({listed})",
+            f"{folder} holds a run with other settings ({', '.join(changed[:6])})",
             "an output folder belongs to one run",
             "choose another output_name, or restore these settings to resume",
         )

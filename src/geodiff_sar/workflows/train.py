@@ -68,7 +68,11 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     shown = with_moved_copies(shown, config.data.moved_copies, config.data.moved_pixels, options.seed)
     start = None if config.start_from is None else resolve_adapter(config.start_from, "start_from")
     base = load_base(config.base_files, BASE_DTYPES[options.precision], accelerator.device, config.memory)
-    fingerprint = {"base_hash": base.hash, **data_fingerprint(training, validation)}
+    fingerprint = {
+        "base_hash": base.hash,
+        "micro_batches": options.accumulation * accelerator.num_processes,
+        **data_fingerprint(training, validation),
+    }
     if start is not None:
         fingerprint["start_from"] = start.sha256
     folder = Path(config.output_dir) / config.output_name

@@ -18,6 +18,7 @@ from geodiff_sar.model.base import BaseModel, load_base
 from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import set_lora_strength
 from geodiff_sar.model.plain_lora import PlainLora, add_plain_lora, read_plain_lora
+from geodiff_sar.model.text_lora import change_text
 from geodiff_sar.sampling.branches import ChipRequest
 from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline
 from geodiff_sar.workflows.generation.options import GenerateRequest
@@ -69,11 +70,11 @@ class Session:
         """The pipeline, with the adapter on its transformer."""
         transformer = self.base.transformer
         if isinstance(self.adapter, PlainLora):
-            add_plain_lora(transformer, self.adapter.lora)
+            add_plain_lora(transformer, self.adapter.lora, self.request.network_multiplier)
         elif self.adapter is not None:
             put_on(self.adapter, transformer)
-        if self.adapter is not None and self.adapter.record.lora is not None:
-            set_lora_strength(transformer, self.request.network_multiplier)
+            if self.adapter.record.lora is not None:
+                set_lora_strength(transformer, self.request.network_multiplier)
         pipeline = GeoDiffSARPipeline.from_base(self.base, self.conditioning, self.remap, self.shift)
         pipeline.t5_only = self.request.use_t5xxl_cache_only
         return pipeline
@@ -93,6 +94,9 @@ def open_session(request: GenerateRequest) -> Session:
         plain = plain_lora(request.lora_weights)
         if plain is not None:
             adapter = read_plain_lora(plain, base, request.mend_split_qkv)
+            changed = change_text(base, adapter.lora, plain.sha256, request.network_multiplier)
+            if changed:
+                say(f"the LoRA changes text encoders too: {', '.join(changed)}")
         else:
             adapter = read_adapter(resolve_adapter(request.lora_weights), base.hash, base.hash_without_t5)
         if adapter.conditioning is not None:
