@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from checkpoint_support import tiny_models, write_checkpoint
 from geodiff_sar.core.errors import DataError, FileError, OptionError
@@ -17,6 +19,7 @@ from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.lora import LoraOptions, add_lora, lora_state_dict
 from geodiff_sar.model.memory import MemoryOptions
 from geodiff_sar.model.storage import STORAGES
+from geodiff_sar.model.storage.offloaded import Offloaded
 from geodiff_sar.workflows.train import train
 from training_runs import config_for
 
@@ -189,6 +192,71 @@ class TestStorages:
         after = lora_state_dict(transformer)
         changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
         return changed, {parameter.dtype for parameter in trained}
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses operations, copies apart, on tensors of the CPU and of another device together; numbers may be anywhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.copied = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor) and value.ndim]
+        devices = {value.device.type for value in tensors}
+        if func._overloadpacket is torch.ops.aten._to_copy:
+            self.copied += devices != {result.device.type}
+        else:
+            assert len(devices) < 2, f"{func} on {devices}"
+        return result
+
+
+class TestOffloaded:
+    """Blocks whose weights stay on the CPU; a device without memory (meta) stands for the GPU."""
+
+    def test_on_a_cpu_it_changes_nothing_and_says_so(self, files, capsys):
+        assert torch.equal(velocity(opened(files, transformer="offloaded")), velocity(load_base(files)))
+        assert "has no effect on a CPU" in " ".join(capsys.readouterr().err.split())
+
+    @pytest.mark.parametrize("checkpointing", [True, False])
+    def test_a_training_step_keeps_devices_apart(self, files, checkpointing):
+        transformer = load_base(files).transformer
+        Offloaded.apply(transformer, torch.float32, torch.device("meta"))
+        transformer.to("meta")
+        add_lora(transformer, LoraOptions(rank=2, alpha=2.0), seed=0)
+        if checkpointing:
+            transformer.enable_gradient_checkpointing()
+        transformer.train()
+        base = [p for name, p in transformer.named_parameters() if "base_layer" in name]
+        assert {p.device.type for p in base} == {"cpu"}
+        trained = [p for p in transformer.parameters() if p.requires_grad]
+        assert {p.device.type for p in trained} == {"meta"}
+        config = transformer.config
+        with OneDevice() as mode:
+            transformer(
+                hidden_states=torch.empty(1, config["in_channels"], 16, 16, device="meta"),
+                timestep=torch.empty(1, device="meta"),
+                encoder_hidden_states=torch.empty(1, 9, config["joint_attention_dim"], device="meta"),
+                pooled_projections=torch.empty(1, config["pooled_projection_dim"], device="meta"),
+                return_dict=False,
+            )[0].square().mean().backward()
+        assert mode.copied == len(base) * (2 if checkpointing else 1)
+        assert {p.grad.device.type for p in trained if p.grad is not None} == {"meta"}
+        assert len([p for p in trained if p.grad is not None]) > 40
+
+    def test_what_it_cannot_bear(self, files, chips_root, tiny_base, tmp_path):
+        transformer = opened(files, transformer="offloaded").transformer
+        with pytest.raises(OptionError, match="'offloaded' with a DoRA"):
+            add_lora(transformer, LoraOptions(rank=2, dora=True), seed=0)
+        with pytest.raises(ValueError, match=r"without train\.gradient_checkpointing"):
+            config_for(chips_root, tiny_base, tmp_path, {"memory": {"transformer": "offloaded"}})
+
+    def test_a_run_goes_on_with_it(self, chips_root, tiny_base, tmp_path):
+        whole = config_for(chips_root, tiny_base, tmp_path, max_steps=2, gradient_checkpointing=True)
+        offloaded = {"memory": {"transformer": "offloaded"}}
+        config = config_for(chips_root, tiny_base, tmp_path, offloaded, max_steps=2, gradient_checkpointing=True)
+        assert train(whole) == train(config)
 
 
 def stored_bytes(parameter: torch.Tensor) -> int:

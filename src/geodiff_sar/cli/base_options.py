@@ -20,7 +20,10 @@ T5 = Annotated[
 ]
 NoT5 = Annotated[bool, typer.Option("--no-t5", help="the same as --t5 none")]
 TransformerStorage = Annotated[
-    str, typer.Option(help="weights of the transformer's blocks: whole, fp8, 8bit (torchao), 4bit (bitsandbytes)")
+    str,
+    typer.Option(
+        help="weights of the transformer's blocks: whole, fp8, offloaded, 8bit (torchao), 4bit (bitsandbytes)"
+    ),
 ]
 TokenizerFolder = Annotated[
     Path | None, typer.Option(help="folder of the tokenizers, for a single file; default: the hub's local cache")

@@ -94,7 +94,7 @@ class BaseModel:
             module = self._source.empty(part).eval().requires_grad_(False)
             return streamed(module, lambda name: self._source.t5_tensor(name, self._dtype), self._dtype, self.device)
         module = self._source.load(part, self._dtype).eval().requires_grad_(False)
-        STORAGES.get(stored).apply(module, self._dtype)
+        STORAGES.get(stored).apply(module, self._dtype, self.device)
         return torch.nn.Module.to(module, self.device)
 
 

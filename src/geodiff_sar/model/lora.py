@@ -16,6 +16,7 @@ from torch import Tensor
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.core.tensors import mismatch
+from geodiff_sar.model.storage.offloaded import OffloadedLinear
 
 DEFAULT_TARGETS = (
     "attn.to_q",
@@ -76,7 +77,28 @@ def add_lora(transformer: SD3Transformer2DModel, options: LoraOptions, seed: int
         warnings.filterwarnings("ignore", "TorchaoLoraLinear was instantiated without")  # needed for merging alone
         torch.manual_seed(seed)
         transformer.add_adapter(config)
+    settle_lora(transformer)
     float_trained(transformer)
+
+
+def settle_lora(transformer: SD3Transformer2DModel) -> None:
+    """Bring new LoRA layers to where the transformer computes: PEFT puts them beside the weights, which may be offloaded.
+
+    Raises:
+        OptionError: DoRA, which computes with the weights themselves, on offloaded weights.
+    """
+    for module in transformer.modules():
+        if not isinstance(module, LoraLayer) or not isinstance(module.get_base_layer(), OffloadedLinear):
+            continue
+        if module.lora_variant:
+            raise OptionError(
+                "memory.transformer (--transformer-storage)",
+                "'offloaded' with a DoRA",
+                "a DoRA computes with the weights where they are",
+                "use another storage, or a LoRA without DoRA",
+            )
+        module.lora_A.to(transformer.device)
+        module.lora_B.to(transformer.device)
 
 
 def float_trained(module: torch.nn.Module) -> None:

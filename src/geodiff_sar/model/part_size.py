@@ -32,7 +32,8 @@ def part_size(source: BaseSource, part: str, dtype: torch.dtype, memory: MemoryO
     weights = sum(tensor.numel() for tensor in unique.values())
     if stored == "streamed":
         return PartSize(weights, float(max(_own(layer) for layer in module.modules()) * dtype.itemsize))
-    per_weight = STORAGES.get(stored).bytes_per_weight or dtype.itemsize
+    per_weight = STORAGES.get(stored).bytes_per_weight
+    per_weight = dtype.itemsize if per_weight is None else per_weight
     inside = sum(layer.weight.numel() for _, layer in block_linears(module))
     return PartSize(weights, float(inside * per_weight + (weights - inside) * dtype.itemsize))
 
@@ -51,7 +52,7 @@ def require_memory(parts: Mapping[str, PartSize], device: torch.device) -> None:
     free = free_bytes(device)
     phases = [
         ([part for part in parts if part.startswith("text_encoder")], "--t5 streamed (memory.t5) or --no-t5"),
-        (["transformer", "vae"], "--transformer-storage 8bit or 4bit (memory.transformer)"),
+        (["transformer", "vae"], "--transformer-storage offloaded, 8bit or 4bit (memory.transformer)"),
     ]
     for names, remedy in phases:
         needed = sum(parts[name].bytes for name in names if name in parts)

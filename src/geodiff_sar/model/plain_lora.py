@@ -9,7 +9,7 @@ from geodiff_sar.core.errors import OptionError
 from geodiff_sar.model.adapter import AdapterRecord, LoadedAdapter
 from geodiff_sar.model.adapter_files import AdapterFiles
 from geodiff_sar.model.base import BaseModel
-from geodiff_sar.model.lora import LoraOptions, set_lora_strength
+from geodiff_sar.model.lora import LoraOptions, set_lora_strength, settle_lora
 from geodiff_sar.model.lora_formats.canonical import Lora
 from geodiff_sar.model.lora_formats.files import read_lora
 from geodiff_sar.model.lora_formats.peft_header import peft_tables
@@ -78,5 +78,6 @@ def add_plain_lora(transformer: SD3Transformer2DModel, lora: Lora, strength: flo
     state = {f"transformer.{name}": tensor for name, tensor in peft_state(modules).items()}
     settings = {f"transformer.{key}": value for key, value in peft_tables(lora.modules)["transformer"].items()}
     transformer.load_lora_adapter(state, prefix="transformer", adapter_name="default", metadata=settings)
+    settle_lora(transformer)
     transformer.eval()
     set_lora_strength(transformer, strength)

@@ -91,6 +91,8 @@ class TrainConfig(Options):
             raise ValueError(f"settings of lora with train_base = '{self.train_base}'")
         if self.train_base == "full" and self.memory.transformer != "whole":
             raise ValueError(f'memory.transformer = "{self.memory.transformer}" with train_base = "full"')
+        if self.memory.transformer == "offloaded" and not self.train.gradient_checkpointing:
+            raise ValueError('memory.transformer = "offloaded" without train.gradient_checkpointing = true')
         if len(set(self.inject)) != len(self.inject):
             raise ValueError(f"inject = {self.inject} names a place twice")
         if self.start_from is not None and self.train_base == "full":

@@ -16,15 +16,15 @@ class Storage(ABC):
     """Changes how the weights of the linear layers in repeated blocks are kept; nothing else is changed.
 
     Attributes:
-        bytes_per_weight: memory of one such weight; None: that of the run's number format.
+        bytes_per_weight: memory of one such weight on the device; None: that of the run's number format.
     """
 
     bytes_per_weight: ClassVar[float | None]
 
     @staticmethod
     @abstractmethod
-    def apply(module: nn.Module, dtype: torch.dtype) -> None:
-        """Change a loaded transformer or T5 in place; it computes in ``dtype`` as before.
+    def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        """Change a loaded transformer or T5, still on the CPU, in place; it will compute on ``device`` in ``dtype``.
 
         Raises:
             OptionError: a package is missing.

@@ -14,7 +14,7 @@ class Fp8(Storage):
     bytes_per_weight = 1.0
 
     @staticmethod
-    def apply(module: nn.Module, dtype: torch.dtype) -> None:
+    def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
         from diffusers.hooks.layerwise_casting import apply_layerwise_casting_hook
 
         for _, layer in block_linears(module):

@@ -15,7 +15,7 @@ class Int8(Storage):
     bytes_per_weight = 1.0
 
     @staticmethod
-    def apply(module: nn.Module, dtype: torch.dtype) -> None:
+    def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
         quantization = require("torchao", "torchao", "memory", "8bit").quantization
         chosen = {name for name, _ in block_linears(module)}
         quantization.quantize_(module, quantization.Int8WeightOnlyConfig(), filter_fn=lambda _, name: name in chosen)

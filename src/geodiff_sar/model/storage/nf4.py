@@ -15,7 +15,7 @@ class Nf4(Storage):
     bytes_per_weight = 0.5 + 4 / 64
 
     @staticmethod
-    def apply(module: nn.Module, dtype: torch.dtype) -> None:
+    def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
         bnb = require("bitsandbytes", "bitsandbytes", "memory", "4bit").nn
         for name, layer in list(block_linears(module)):
             packed = bnb.Linear4bit(

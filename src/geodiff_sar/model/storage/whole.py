@@ -14,5 +14,5 @@ class Whole(Storage):
     bytes_per_weight = None
 
     @staticmethod
-    def apply(module: nn.Module, dtype: torch.dtype) -> None:
+    def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
         pass
