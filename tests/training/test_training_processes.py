@@ -13,10 +13,15 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from geodiff_sar.core.config import write_toml
-from geodiff_sar.workflows.train import TrainConfig
+from geodiff_sar.core.errors import OptionError
+from geodiff_sar.training.loop_options import LoopOptions
+from geodiff_sar.workflows.processes import start_accelerator
+from geodiff_sar.workflows.train import TrainConfig, train
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "configs" / "accelerate" / "ddp.yaml"
 
 
-def settings(root: Path, base: Path, output: Path, **options) -> TrainConfig:
+def settings(root: Path, base: Path, output: Path, transformer: str = "whole", **options) -> TrainConfig:
     return TrainConfig.model_validate(
         {
             "base": str(base),
@@ -24,6 +29,7 @@ def settings(root: Path, base: Path, output: Path, **options) -> TrainConfig:
             "output_name": "run",
             "data": {"root": str(root), "buckets": {"min_bucket_reso": 16}},
             "lora": {"rank": 2},
+            "memory": {"transformer": transformer},
             "conditioning": {"points": {"heads": 2}},
             "train": {"max_steps": 6, "batch_size": 2, "device": "cpu", "log_every": 1, **options},
         }
@@ -33,9 +39,9 @@ def settings(root: Path, base: Path, output: Path, **options) -> TrainConfig:
 def launch(config: TrainConfig, folder: Path, processes: int) -> subprocess.CompletedProcess:
     folder.mkdir(parents=True, exist_ok=True)
     write_toml(folder / "run.toml", config)
-    # without MPI, accelerate starts several processes by --multi_gpu alone; the variable makes them use the CPU
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    # without MPI, accelerate starts several processes as for GPUs alone; the variable makes them use the CPU
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(TEMPLATE)]
+    command += ["--num_processes", str(processes), "--main_process_port", "0"]
     command = command if processes > 1 else [sys.executable]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     return subprocess.run(
@@ -52,12 +58,14 @@ def curve(folder: Path, name: str) -> dict[int, float]:
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(chips_root, tiny_base, tmp_path):
+@pytest.mark.parametrize("storage", ["whole", "sharded"])
+def test_two_processes_train_as_one(chips_root, tiny_base, tmp_path, storage):
     """Ten chips in buckets give an odd number of micro-batches, so one has none in the last step of an epoch. They are
-    started by `accelerate launch`; loss and learning rate are the same step by step."""
+    started by `accelerate launch`; loss and learning rate are the same step by step, with the base's weights in both
+    processes or divided among them."""
     weights, curves = [], []
-    for name, processes, accumulation in (("one", 1, 2), ("two", 2, 1)):
-        config = settings(chips_root, tiny_base, tmp_path / name, accumulation=accumulation)
+    for name, processes, accumulation, kept in (("one", 1, 2, "whole"), ("two", 2, 1, storage)):
+        config = settings(chips_root, tiny_base, tmp_path / name, kept, accumulation=accumulation)
         done = launch(config, tmp_path / name, processes)
         assert done.returncode == 0, done.stderr[-2000:]
         folder = tmp_path / name / "run"
@@ -81,6 +89,68 @@ def test_a_mistake_ends_all_processes(chips_root, tiny_base, tmp_path):
     done = launch(settings(chips_root, tiny_base, tmp_path / "out"), tmp_path / "config", 2)
     assert done.returncode != 0
     assert "is not a run of this tool" in done.stderr
+
+
+@pytest.mark.slow
+def test_shares_are_kept_and_put_together(tmp_path):
+    """Each of two processes keeps half of every block; a pass gives what the whole transformer gives, to the bit."""
+    script = tmp_path / "shares.py"
+    script.write_text(SHARES)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*launcher, str(script)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("half, equal") == 2
+
+
+SHARES = """
+import torch
+from diffusers import SD3Transformer2DModel
+from geodiff_sar.model.storage import STORAGES
+from geodiff_sar.model.storage.sharded import is_sharded
+
+torch.distributed.init_process_group("gloo")
+torch.manual_seed(0)
+model = SD3Transformer2DModel(
+    sample_size=8, patch_size=2, in_channels=4, out_channels=4, num_layers=2, num_attention_heads=2, attention_head_dim=8,
+    joint_attention_dim=12, caption_projection_dim=16, pooled_projection_dim=6, pos_embed_max_size=8,
+    dual_attention_layers=(0,), qk_norm="rms_norm",
+).eval().requires_grad_(False)
+inputs = dict(
+    hidden_states=torch.randn(1, 4, 8, 8), timestep=torch.tensor([500.0]), encoder_hidden_states=torch.randn(1, 3, 12),
+    pooled_projections=torch.randn(1, 6), return_dict=False,
+)
+expected = model(**inputs)[0]
+whole = sum(p.numel() for p in model.transformer_blocks.parameters())
+STORAGES.get("sharded").apply(model, torch.float32, torch.device("cpu"))
+assert is_sharded(model)
+assert torch.equal(model(**inputs)[0], expected)
+mine = sum(p.to_local().numel() for p in model.transformer_blocks.parameters())
+assert 0.49 < mine / whole < 0.51, (mine, whole)
+print("half, equal", flush=True)
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_wrappers_of_the_whole_model_are_refused(monkeypatch):
+    for name in ("FSDP", "DEEPSPEED"):
+        monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
+        with pytest.raises(OptionError, match=rf"(?s){name}.*ddp\.yaml"):
+            start_accelerator(LoopOptions(max_steps=1))
+        monkeypatch.delenv(f"ACCELERATE_USE_{name}")
+
+
+def test_shares_need_processes(chips_root, tiny_base, tmp_path):
+    with pytest.raises(OptionError, match="'sharded' in a single process"):
+        train(settings(chips_root, tiny_base, tmp_path, "sharded"))
+    with pytest.raises(ValueError, match="sharded"):
+        settings(chips_root, tiny_base, tmp_path, "sharded", compile=True)
 
 
 @pytest.mark.slow

@@ -18,6 +18,6 @@ class MemoryOptions(Options):
     )
     transformer: str = Field(
         default="whole",
-        description="weights of its blocks: whole; fp8, cast layer by layer; offloaded to the CPU; 8bit (torchao);"
-        " 4bit (bitsandbytes)",
+        description="weights of its blocks: whole; fp8, cast layer by layer; offloaded to the CPU; sharded over"
+        " processes (FSDP2); 8bit (torchao); 4bit (bitsandbytes)",
     )

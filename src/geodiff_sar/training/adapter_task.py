@@ -10,6 +10,7 @@ from geodiff_sar.core.condition import Condition
 from geodiff_sar.data.dataset import Batch, ChipDataset
 from geodiff_sar.model.backbone import Backbone
 from geodiff_sar.model.lora import limit_weight_norms
+from geodiff_sar.model.storage.sharded import is_sharded
 from geodiff_sar.training.objective import ObjectiveOptions, flow_loss, forecast_loss, sample_u
 from geodiff_sar.training.task import BatchSource, Task
 
@@ -54,6 +55,7 @@ class AdapterTask(Task[Batch]):
     ):
         self.backbone, self.objective, self.shift = backbone, objective, shift
         self.device, self.conditioning_lr, self.max_norm = device, conditioning_lr, max_norm
+        self.even_passes = is_sharded(backbone.transformer)
 
     def modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"transformer": self.backbone.transformer}

@@ -143,7 +143,7 @@ def run_loop(
             "a place within the epoch",
             "delete this checkpoint folder; the run then resumes from the one before it",
         )
-    processes, rank = accelerator.num_processes, accelerator.process_index
+    processes = accelerator.num_processes
     last = total_steps(options, len(plan), processes)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     result = LoopResult(step, True)
@@ -159,17 +159,7 @@ def run_loop(
         while step < last and result.finished:
             micro = plan[index : index + options.accumulation * processes]
             prepared.zero_grad()
-            loss, values, trouble = 0.0, {}, None
-            for number, item in enumerate(micro[rank::processes]):
-                torch.manual_seed(step_seed(options.seed, step, number * processes + rank))
-                batch = source.load(item, epoch)
-                with accelerator.autocast():
-                    part_loss, values = task.loss(batch)
-                if not bool(torch.isfinite(part_loss)):
-                    trouble = _not_finite(step, f"the loss is {part_loss.item()} for the chips {task.describe(batch)}")
-                    break
-                accelerator.backward(part_loss / len(micro))
-                loss += float(part_loss.detach()) / len(micro)
+            loss, values, trouble = _accumulate(task, source, accelerator, micro, epoch, step, options.seed)
             loss, broken, asked = _reduce(
                 accelerator, parameters, (loss, float(trouble is not None), float(stop.asked))
             )
@@ -238,6 +228,35 @@ def latest_checkpoint(folder: Path) -> Path | None:
 def step_seed(seed: int, step: int, part: int) -> int:
     """Seed of torch's global generator for one micro-batch of one step."""
     return int(sha256_bytes(f"{seed}/{step}/{part}".encode())[:15], 16)
+
+
+def _accumulate(
+    task: Task, source: BatchSource, accelerator: Accelerator, micro: list[Any], epoch: int, step: int, seed: int
+) -> tuple[float, dict[str, float], NumericalError | None]:
+    """Gradients of this process's share of a step's micro-batches; its part of the loss, values to log, and what went wrong.
+
+    Where all processes have to make the same number of passes, one without a batch passes the first and counts nothing.
+    """
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    loss, values, trouble = 0.0, {}, None
+    for place in range(rank, math.ceil(len(micro) / processes) * processes, processes):
+        idle = place >= len(micro)
+        if idle and not task.even_passes:
+            break
+        torch.manual_seed(step_seed(seed, step, place))
+        batch = source.load(micro[0 if idle else place], epoch)
+        with accelerator.autocast():
+            part_loss, found = task.loss(batch)
+        if idle:
+            part_loss = part_loss * 0.0
+        elif bool(torch.isfinite(part_loss)):
+            loss, values = loss + float(part_loss.detach()) / len(micro), found
+        else:
+            trouble = _not_finite(step, f"the loss is {part_loss.item()} for the chips {task.describe(batch)}")
+            if not task.even_passes:
+                break
+        accelerator.backward(part_loss / len(micro))
+    return loss, values, trouble
 
 
 def _write_checkpoint(

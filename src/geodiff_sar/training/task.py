@@ -9,7 +9,13 @@ BatchT = TypeVar("BatchT")
 
 
 class Task(ABC, Generic[BatchT]):
-    """A set of modules and the loss that trains them."""
+    """A set of modules and the loss that trains them.
+
+    Attributes:
+        even_passes: whether all processes have to make the same number of passes, since they exchange weights in them.
+    """
+
+    even_passes: bool = False
 
     @abstractmethod
     def modules(self) -> dict[str, nn.Module]:

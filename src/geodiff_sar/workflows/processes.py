@@ -17,8 +17,18 @@ def start_accelerator(options: LoopOptions) -> Accelerator:
     """Device, precision and processes, by accelerate.
 
     Raises:
-        OptionError: this machine lacks the device, or the device the precision.
+        OptionError: this machine lacks the device, or the device the precision; accelerate is configured for FSDP or
+            DeepSpeed.
     """
+    for name in ("FSDP", "DEEPSPEED"):
+        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+            raise OptionError(
+                "accelerate's configuration",
+                f"distributed_type: {name}",
+                "processes exchange the gradients of LoRA and conditioning, which are small, once per step; wrappers of the"
+                " whole model have no place here",
+                'take configs/accelerate/ddp.yaml, and memory.transformer = "sharded" to divide the weights (FSDP2)',
+            )
     wanted = choose_device(options.device, "train.device").type
     if options.precision == "fp16" and wanted == "cpu":
         raise OptionError("train.precision", "'fp16' on the CPU", "fp16 trains on a GPU only", 'set "no" or "bf16"')

@@ -39,7 +39,7 @@ FREE_KEYS = (
 """Settings that may change between interruption and resume: they do not change the weights. (The data may move; its
 content is checked apart, and so are the micro-batches of a step, which are accumulation times processes.)"""
 
-SAME_VALUES = {"memory.t5": ("whole", "streamed"), "memory.transformer": ("whole", "offloaded")}
+SAME_VALUES = {"memory.t5": ("whole", "streamed"), "memory.transformer": ("whole", "offloaded", "sharded")}
 """Settings of which some values give the same weights."""
 
 LEFT_BEHIND = ("cache", "logs", "samples", "checkpoints")

@@ -1,0 +1,36 @@
+"""Weights divided among the processes of a training."""
+
+import torch
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+from geodiff_sar.core.errors import OptionError
+from geodiff_sar.model.storage import STORAGES
+from geodiff_sar.model.storage.base import Storage
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Whether a pass through the module needs all processes."""
+    return any(isinstance(part, FSDPModule) for part in module.modules())
+
+
+@STORAGES.register("sharded")
+class Sharded(Storage):
+    """torch's FSDP2 on the blocks: each process keeps its share, and a block is put together while it computes. LoRA layers
+    come later and are whole in every process."""
+
+    bytes_per_weight = None  # each process loads all of it before it keeps its share
+
+    @staticmethod
+    def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() < 2:
+            raise OptionError(
+                "memory.transformer (--transformer-storage)",
+                "'sharded' in a single process",
+                "weights are divided among the processes of a training",
+                "start it by `accelerate launch --num_processes N -m geodiff_sar train ...`, or use another storage",
+            )
+        mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
+        for block in module.get_submodule("transformer_blocks").children():
+            fully_shard(block, mesh=mesh, reshard_after_forward=True)
