@@ -65,6 +65,7 @@ def main() -> None:
 def _measure(folder: Path, batch: int, steps: int, rounds: int) -> tuple[list[float], list[float]]:
     config = TrainConfig.model_validate(
         {
+            "inject": ["pooled"],
             "data": {"root": str(folder / "data")},
             "train": {"max_steps": steps * rounds, "batch_size": batch, "device": "cpu"},
         }

@@ -44,6 +44,7 @@ def settings(folder: Path, base: Path, **changes: Any) -> dict[str, Any]:
         "data": {"root": str(folder)},
         "adapter": {
             "base": str(base),
+            "inject": ["pooled"],
             "data": {"image_condition": "none", "buckets": {"resolution": [SIZE, SIZE]}},
             "lora": {"rank": 2, "alpha": 2.0},
             "train": {"max_steps": 2, "batch_size": 4, "log_every": 1},

@@ -202,6 +202,30 @@ def test_full_model_has_its_263_modules(tmp_path):
     assert names == {name for name in linear if name.startswith("transformer_blocks.")}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "to"), [*itertools.permutations(FORMATS, 2)])
+def test_every_pair_at_full_size(form, to, tmp_path):
+    """There and back with all 263 modules in SD3.5 Medium's shapes; every module's change of weight as in the source."""
+    shapes = original_shapes(1536, 24, tuple(range(13)), 4096, 2048)
+    blocks = [name for name in shapes if name.startswith("joint_blocks.")]
+    source = original_lora(tmp_path / "k.safetensors", "kohya", rank=2, modules=blocks, shapes=shapes)
+    if form != "kohya":
+        source = tmp_path / f"{form}.safetensors"
+        convert(tmp_path / "k.safetensors", source, form)
+    convert(source, tmp_path / "there.safetensors", to)
+    convert(tmp_path / "there.safetensors", tmp_path / "back.safetensors", form)
+    wanted = read_lora(source)[0].modules
+    names = {f"transformer.{part}" for name in blocks for part in to_diffusers(name)}
+    assert wanted.keys() == names
+    model = SD3_MEDIUM()
+    for path in ("there", "back"):
+        found = read_lora(tmp_path / f"{path}.safetensors")[0].modules
+        assert found.keys() == names
+        for name, factors in found.items():
+            assert model.get_submodule(name.removeprefix("transformer.")).weight.shape == factors.delta().shape
+            assert (factors.delta() - wanted[name].delta()).norm() <= 1e-6 * wanted[name].delta().norm(), name
+
+
 def SD3_MEDIUM():
     from diffusers import SD3Transformer2DModel
 

@@ -28,6 +28,7 @@ def settings(root: Path, base: Path, output: Path, transformer: str = "whole", *
             "output_dir": str(output),
             "output_name": "run",
             "data": {"root": str(root), "buckets": {"min_bucket_reso": 16}},
+            "inject": ["pooled"],
             "lora": {"rank": 2},
             "memory": {"transformer": transformer},
             "conditioning": {"points": {"heads": 2}},

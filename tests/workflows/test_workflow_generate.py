@@ -30,6 +30,7 @@ CAPTION = "SAR image,A,Ku-band,High,HH-Polarization,0.0"
 def adapter(chips_root, tiny_base, tmp_path_factory):
     settings = {
         "base": str(tiny_base),
+        "inject": ["pooled"],
         "output_dir": str(tmp_path_factory.mktemp("adapter")),
         "data": {"root": str(chips_root), "buckets": {"min_bucket_reso": 16}},
         "lora": {"rank": 2},

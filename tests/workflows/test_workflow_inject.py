@@ -357,3 +357,18 @@ def test_an_adapter_from_before_there_was_a_choice_still_loads(adapters, tiny_ba
     assert loaded.conditioning.inject == ["pooled"]
     assert loaded.record.inject == ["pooled"]
     assert make(folder, tiny_base, tmp_path / "a", allow_missing_geometry=True)
+
+
+def test_the_default_is_the_map_and_says_what_it_needs(root, chips_root, tiny_base, tmp_path):
+    settings = {
+        "base": str(tiny_base),
+        "output_dir": str(tmp_path),
+        "data": {"root": str(root), "buckets": {"min_bucket_reso": 16}},
+        "lora": {"rank": 2},
+        "train": {"max_steps": 1, "batch_size": 2, "device": "cpu"},
+    }
+    folder = train(TrainConfig.model_validate(settings))
+    assert read_record(resolve_adapter(str(folder))).inject == ["map"]
+    settings["data"]["root"] = str(chips_root)
+    with pytest.raises(DataError, match=r'10 priors hold no maps[\s\S]*set inject without "map"'):
+        train(TrainConfig.model_validate({**settings, "output_name": "plain"}))

@@ -41,6 +41,7 @@ def test_from_the_data_through_the_adapter_to_the_recipe(tiny_base, tmp_path):
     make_split(data, tmp_path / "split.json", protocol="azimuth-sectors:0-100")
     settings = {
         "base": str(tiny_base),
+        "inject": ["pooled"],
         "output_dir": str(tmp_path / "runs"),
         "data": {
             "root": str(data),
@@ -85,6 +86,7 @@ def test_from_the_data_through_the_adapter_to_the_recipe(tiny_base, tmp_path):
 def test_records_without_pixels_still_load(tiny_base, chips_root, tmp_path):
     settings = {
         "base": str(tiny_base),
+        "inject": ["pooled"],
         "output_dir": str(tmp_path),
         "data": {"root": str(chips_root), "buckets": {"min_bucket_reso": 16}},
         "lora": {"rank": 2},

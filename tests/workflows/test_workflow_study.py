@@ -16,7 +16,7 @@ from geodiff_sar.data.split_file import read_split
 from geodiff_sar.model.adapter import read_record
 from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.workflows.study import making
-from geodiff_sar.workflows.study.jobs import all_jobs
+from geodiff_sar.workflows.study.jobs import _kept, all_jobs
 from geodiff_sar.workflows.study.locks import claimed
 from geodiff_sar.workflows.study.material import prepare
 from geodiff_sar.workflows.study.options import StudyConfig
@@ -356,6 +356,17 @@ def test_committed_studies_are_accepted(path):
     assert config.name == path.stem
     folders = {job.folder(Path("out"), "0") for job in jobs}
     assert len(folders) == len(jobs)
+
+
+def test_keys_go_by_the_defaults_of_the_first_numbers(data, tiny_base):
+    """Numbers are kept under hashes of settings, which a default that changes later must leave alone."""
+    rows = {"pooled": ["pooled"], "map": ["map"], "both": ["pooled", "map"]}
+    table = [{"name": name, "title": name, "adapter": {"inject": inject}} for name, inject in rows.items()]
+    config = StudyConfig.model_validate(settings(data, tiny_base, rows=table, baseline="map", use=None))
+    kept = {job.row.name: _kept(job.train) for job in all_jobs(config, Path("out"))}
+    assert "inject" not in kept["pooled"]
+    assert kept["map"]["inject"] == ["map"]
+    assert kept["both"]["inject"] == ["pooled", "map"]
 
 
 def test_settings_reach_the_training(data, tiny_base):

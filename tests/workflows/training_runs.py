@@ -17,6 +17,7 @@ def config_for(root: Path, base: Path, output: Path, sections: dict | None = Non
         "output_name": "run",
         "data": {"root": str(root), "buckets": {"min_bucket_reso": 16}, "captions": {"dropout_rate": 0.1}},
         "lora": {"rank": 2, "dropout": 0.1},
+        "inject": ["pooled"],
         "fusion": {"method": "hybrid_film_attn"},
         "conditioning": {"points": {"heads": 2}},
         "optimizer": {"lr": 1e-2},

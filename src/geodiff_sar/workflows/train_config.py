@@ -57,7 +57,7 @@ class TrainConfig(Options):
         description="an adapter, folder or file, that is trained further: its LoRA and conditioning are the first weights",
     )
     inject: list[Place] = Field(
-        default=["pooled"],
+        default=["map"],
         description="where geometry, reference and pose enter the backbone: any of pooled, tokens and map; empty: text alone",
     )
     train_base: Literal["lora", "full", "none"] = Field(
@@ -110,7 +110,8 @@ class TrainConfig(Options):
             if given and place not in self.inject:
                 table = {"pooled": "fusion or conditioning.residual", "tokens": "conditioning.tokens"}
                 raise ValueError(
-                    f"settings of {table.get(place, 'conditioning.maps')} without '{place}' in inject = {self.inject}"
+                    f"settings of {table.get(place, 'conditioning.maps')} without '{place}' in inject = {self.inject};"
+                    " put it there"
                 )
         if not self.inject and options != ConditioningOptions():
             raise ValueError("settings of conditioning with inject = []")

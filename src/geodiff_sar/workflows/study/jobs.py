@@ -21,6 +21,9 @@ OWNED = (
 )  # fmt: skip
 """Settings that the study itself decides."""
 
+FORMER_DEFAULTS: dict[str, Any] = {"inject": ["pooled"]}
+"""What stood at its default when the first numbers were kept: keys go by that, so that they stay as they are."""
+
 SPLIT_FILE, DATA_FOLDER, FIRST_DATA_FOLDER, CACHE_FOLDER = "split.json", "data", "first_data", "cache"
 
 
@@ -135,6 +138,10 @@ def _kept(config: TrainConfig) -> dict[str, Any]:
     kept = config.model_dump(
         mode="json", exclude={"output_dir": True, "output_name": True, "resume": True}, exclude_defaults=True
     )
+    for key, former in FORMER_DEFAULTS.items():
+        kept.pop(key, None)
+        if (value := config.model_dump(mode="json", include={key})[key]) != former:
+            kept[key] = value
     for key in ("root", "pointcloud_dir", "cache", "split"):
         kept["data"].pop(key, None)
     return kept
