@@ -9,7 +9,7 @@ from PIL import Image
 
 from geodiff_sar.core.errors import DataError, GeodiffError, OptionError
 from geodiff_sar.data.chip_set import ChipSet
-from geodiff_sar.workflows.atr import atr
+from geodiff_sar.workflows.atr import atr, read_material
 from geodiff_sar.workflows.atr_options import AtrRequest, atr_request
 from learning_support import bar_chips
 
@@ -108,3 +108,14 @@ def test_wrong_options_are_named(wrong: dict[str, object], named: str):
 def test_a_backbone_that_is_none(folders: Path, tmp_path: Path):
     with pytest.raises(GeodiffError, match="resnet18"):
         atr(_request(folders, tmp_path / "out", backbone="resnet_18"))
+
+
+def test_classes(folders: Path, tmp_path: Path):
+    whole = read_material(_request(folders, tmp_path, generated=folders / "generated"))[0]
+    targets = sorted(set(whole.training.target))
+    assert targets == ["long", "short"]
+    request = _request(folders, tmp_path, generated=folders / "generated", classes="short,")
+    some = read_material(request)[0]
+    assert some.generated is not None
+    for chips in (some.training, some.test, some.generated):
+        assert set(chips.target) == {"short"}

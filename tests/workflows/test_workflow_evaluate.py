@@ -10,8 +10,9 @@ from PIL import Image
 
 from evaluation_support import make_chips
 from geodiff_sar.core.errors import DataError, OptionError
-from geodiff_sar.workflows.evaluate import evaluate
+from geodiff_sar.workflows.evaluate import evaluate, read_sets
 from geodiff_sar.workflows.evaluate_options import EvaluateRequest
+from geodiff_sar.workflows.split import make_split
 
 FAST = {"encoder_steps": 12, "estimator_steps": 12}
 
@@ -145,3 +146,22 @@ def test_a_damaged_measurement_is_measured_again(finished):
     path.write_bytes(whole[: len(whole) // 2])
     evaluate(finished)
     assert path.read_bytes() == whole
+
+
+def test_classes_are_taken_from_all_folders(finished, tmp_path):
+    whole = read_sets(finished, True)
+    targets = sorted(set(whole.real.target))
+    assert len(targets) > 1
+    split = tmp_path / "split.json"
+    made = make_split(finished.real, split, classes=(targets[0],), protocol="azimuth-sectors:0-90,180-270")
+    assert targets[0] in made
+    assert targets[1] not in made
+    changes = {"classes": (targets[0],), "split": str(split)}
+    some = read_sets(finished.model_copy(update=changes), True)
+    for chips in (some.real, some.generated, some.training):
+        assert set(chips.target) == {targets[0]}
+    assert len(some.real) == sum(target == targets[0] for target in whole.real.target)
+    with pytest.raises(DataError, match="--classes"):
+        read_sets(finished.model_copy(update={"split": str(split)}), True)
+    with pytest.raises(DataError, match="Tirpitz: no chip in"):
+        read_sets(finished.model_copy(update={"classes": ("Tirpitz",)}), True)

@@ -7,12 +7,15 @@ import typer
 
 from geodiff_sar.cli.app import Set, app
 
+Classes = Annotated[str | None, typer.Option(help="targets to take, separated by commas; default: all")]
+
 
 @app.command()
 def split(
     data: Annotated[Path, typer.Option(help="folder of chips")],
     out: Annotated[Path, typer.Option(help="split file to write")],
     layout: Annotated[str, typer.Option(help="see `geodiff-sar list layouts`")] = "auto",
+    classes: Classes = None,
     sectors: Annotated[float | None, typer.Option(help="width of the held-out azimuth sectors, degrees")] = None,
     every: Annotated[float | None, typer.Option(help="from one held-out sector to the next, degrees")] = None,
     start: Annotated[float, typer.Option(help="where the first one begins, degrees")] = 0.0,
@@ -24,6 +27,7 @@ def split(
 ) -> None:
     """Decide before any training which chips are held out, and seal it in a file."""
     settings = dict(locals())
+    settings["classes"] = _names(classes)
     from geodiff_sar.workflows.split import make_split
 
     typer.echo(make_split(**settings))
@@ -37,6 +41,7 @@ def evaluate(
     train: Annotated[Path | None, typer.Option(help="real chips that the generator was trained on")] = None,
     split: Annotated[str | None, typer.Option(help="split file, or azimuth-sectors:0-30,90-120")] = None,
     layout: Annotated[str, typer.Option(help="layout of --real and --train; see `geodiff-sar list layouts`")] = "auto",
+    classes: Classes = None,
     generated_layout: Annotated[str, typer.Option(help="layout of --generated")] = "auto",
     crop: Annotated[int | None, typer.Option(help="cut every chip to a square of this side, pixels")] = None,
     common_remap: Annotated[str | None, typer.Option(help="bring all sets to: linear, root or rank")] = None,
@@ -52,7 +57,7 @@ def evaluate(
     """Judge generated chips against real ones, beside controls that show what good and bad look like."""
     settings = dict(locals())
     settings["azimuth"] = not settings.pop("no_azimuth")
-    settings["metrics"] = tuple(name.strip() for name in (metrics or "").split(",") if name.strip())
+    settings["metrics"], settings["classes"] = _names(metrics), _names(classes)
     from geodiff_sar.core.config import parse_options
     from geodiff_sar.workflows.evaluate import evaluate as run
     from geodiff_sar.workflows.evaluate_options import EvaluateRequest
@@ -71,6 +76,7 @@ def atr(
         typer.Option(help="alternate, azimuth-sectors:30/90 or a split file; default: azimuth-sectors:30/90"),
     ] = None,
     layout: Annotated[str, typer.Option(help="layout of --real and --test; see `geodiff-sar list layouts`")] = "auto",
+    classes: Classes = None,
     generated_layout: Annotated[str, typer.Option(help="layout of --generated")] = "auto",
     crop: Annotated[int | None, typer.Option(help="cut every chip to a square of this side, pixels")] = None,
     common_remap: Annotated[str | None, typer.Option(help="bring all sets to: linear, root or rank")] = None,
@@ -125,3 +131,8 @@ def study(
         "results": results,
     }
     typer.echo(run(parse_options(StudyRequest, settings, "geodiff-sar study")))
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

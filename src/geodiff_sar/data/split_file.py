@@ -96,7 +96,7 @@ def read_split(path: Path, samples: list[Sample]) -> SplitFile:
     return split
 
 
-REMEDY = "restore the data, or make a new split with geodiff-sar split"
+REMEDY = "restore the data and --classes (data.classes), or make a new split with geodiff-sar split"
 
 
 def parse_split(text: str, samples: list[Sample]) -> SplitFile:

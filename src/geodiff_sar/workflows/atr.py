@@ -50,10 +50,11 @@ def atr(request: AtrRequest) -> str:
 
 def read_material(request: AtrRequest) -> tuple[Material, dict[str, Any]]:
     """Read, split, and check that the sets belong together; also what the report says of the split."""
-    samples = read_samples(request.real, request.layout)
+    samples = read_samples(request.real, request.layout, classes=request.classes)
     real = _read(request, samples, f"--real {request.real}")
     if request.test is not None:
-        test = _read(request, read_samples(request.test, request.layout), f"--test {request.test}")
+        own = read_samples(request.test, request.layout, classes=request.classes)
+        test = _read(request, own, f"--test {request.test}")
         require_comparable(real, test)
         training, split = real, {"protocol": f"a test set of its own: {request.test}", "sha256": test.fingerprint}
     else:
@@ -67,7 +68,7 @@ def read_material(request: AtrRequest) -> tuple[Material, dict[str, Any]]:
     require_apart(training, test)
     generated = None
     if request.generated is not None:
-        chips = read_samples(request.generated, request.generated_layout)
+        chips = read_samples(request.generated, request.generated_layout, classes=request.classes)
         generated = _read(request, chips, f"--generated {request.generated}")
         require_comparable(real, generated)
         generated = on_grid_of(real, generated)

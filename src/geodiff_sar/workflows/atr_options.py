@@ -26,6 +26,7 @@ class AtrRequest(Options):
     split: str | None = Field(default=None, description="which of --real to test on")
     layout: str = Field(default="auto", description="layout of --real and --test")
     generated_layout: str = Field(default="auto", description="layout of --generated")
+    classes: tuple[str, ...] = Field(default=(), description="targets of all folders that are taken; none: all")
     crop: int | None = Field(default=None, ge=16, description="side of a square cut from the middle of every chip")
     common_remap: CommonRemap | None = Field(default=None, description="bring all sets to this remap")
     cache: Path | None = Field(default=None, description="folder for finished runs; default: OUT/cache")
@@ -52,6 +53,8 @@ def atr_request(settings: Mapping[str, Any]) -> AtrRequest:
     for key in ("fractions", "ratios"):
         if key in given:
             study[key] = _numbers(f"--{key}", given.pop(key))
+    if "classes" in given:
+        given["classes"] = tuple(name.strip() for name in given["classes"].split(",") if name.strip())
     network = {key: given.pop(key) for key in ("backbone", "weights") if key in given}
     fit = {}
     for key, name in (("steps", "steps"), ("batch", "batch_size"), ("learning_rate", "learning_rate")):

@@ -88,11 +88,10 @@ def evaluate(request: EvaluateRequest) -> str:
 
 def read_sets(request: EvaluateRequest, with_azimuth: bool) -> Sets:
     """Read, split, and check that everything can be compared; ``with_azimuth``: every chip needs its azimuth."""
-    samples = read_samples(request.real, request.layout)
+    samples = read_samples(request.real, request.layout, classes=request.classes)
     real = _read(request, samples, f"--real {request.real}")
-    generated = _read(
-        request, read_samples(request.generated, request.generated_layout), f"--generated {request.generated}"
-    )
+    made = read_samples(request.generated, request.generated_layout, classes=request.classes)
+    generated = _read(request, made, f"--generated {request.generated}")
     judged, training, left_out, split = np.ones(len(real), dtype=bool), real, 0, None
     if request.split is not None:
         plan = parse_split(request.split, samples)
@@ -105,7 +104,8 @@ def read_sets(request: EvaluateRequest, with_azimuth: bool) -> Sets:
         if plan.sectors is not None:
             generated, left_out = _held_out(with_known_azimuths(generated), plan)
     if request.train is not None:
-        training = _read(request, read_samples(request.train, request.layout), f"--train {request.train}")
+        own = read_samples(request.train, request.layout, classes=request.classes)
+        training = _read(request, own, f"--train {request.train}")
     if len(generated) < LEAST:
         raise DataError(
             generated.name,

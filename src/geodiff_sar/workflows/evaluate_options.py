@@ -21,6 +21,7 @@ class EvaluateRequest(Options):
     split: str | None = Field(default=None, description="split file, or azimuth-sectors:0-30,90-120")
     layout: str = Field(default="auto", description="layout of --real and --train")
     generated_layout: str = Field(default="auto", description="layout of --generated")
+    classes: tuple[str, ...] = Field(default=(), description="targets of all folders that are taken; none: all")
     crop: int | None = Field(
         default=None, ge=16, description="side of a square cut from the middle of every chip, pixels"
     )

@@ -18,6 +18,7 @@ def make_split(
     data: Path,
     out: Path,
     layout: str = "auto",
+    classes: tuple[str, ...] = (),
     sectors: float | None = None,
     every: float | None = None,
     start: float = 0.0,
@@ -31,6 +32,7 @@ def make_split(
         data: folder of chips.
         out: the file.
         layout: of the folder.
+        classes: targets to take; none: all.
         sectors, every, start: held-out sectors [start + k every, + sectors), degrees.
         guard: degrees on either side of a held-out sector whose chips belong to no part.
         protocol: instead of sectors, an inline form such as "alternate".
@@ -51,7 +53,7 @@ def make_split(
         raise OptionError("--guard", f"{guard:g} degrees", "0 <= guard < 180", "choose a few degrees")
     if protocol is not None and (guard or start):
         raise OptionError("--guard and --start", "given with --protocol", "they belong to --sectors", "leave them out")
-    samples = read_samples(data, layout)
+    samples = read_samples(data, layout, classes=classes)
     if protocol is not None:
         split = parse_split(protocol, samples)
     else:
