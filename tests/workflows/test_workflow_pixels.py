@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from geodiff_sar.core.errors import OptionError
 from geodiff_sar.core.files import sha256_file
 from geodiff_sar.data.features import save_features
 from geodiff_sar.data.pixels import ChipGrid, PixelRemap
@@ -12,7 +14,9 @@ from geodiff_sar.data.readers import read_samples
 from geodiff_sar.model.adapter import read_record
 from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.workflows.generate import generate_chips
+from geodiff_sar.workflows.generation.jobs import build_jobs
 from geodiff_sar.workflows.generation.options import GenerateRequest
+from geodiff_sar.workflows.generation.session import open_session
 from geodiff_sar.workflows.split import make_split
 from geodiff_sar.workflows.train import TrainConfig, train
 from support import random_prior
@@ -29,7 +33,7 @@ resolution_range_m = 0.5
 """
 
 
-def test_from_the_data_through_the_adapter_to_the_recipe(tiny_base, tmp_path):
+def test_from_the_data_through_the_adapter_to_the_recipe(tiny_base, tmp_path, capsys):
     data, rng, rows = tmp_path / "data", np.random.default_rng(0), []
     data.mkdir()
     for k in range(8):
@@ -81,6 +85,37 @@ def test_from_the_data_through_the_adapter_to_the_recipe(tiny_base, tmp_path):
     assert all(s.prior_path == data / "3d_features/0.pt" for s in samples)
     again = generate_chips(GenerateRequest(source=paths[0], output_dir=tmp_path / "again"))
     assert sha256_file(again[0]) == sha256_file(paths[0])
+
+    with_reference(request, data / "1.png", tmp_path, "right", capsys)
+
+
+def with_reference(request, path, tmp_path, frame, capsys):
+    """A reference picture of unknown direction is taken as it lies, and that is said; one of known direction is turned."""
+    turned = np.rot90(np.asarray(Image.open(path)), -1)  # where range grew up, it grows to the right now
+    Image.fromarray(np.ascontiguousarray(turned)).save(tmp_path / "turned.png")
+    pictures = {}
+    for name, reference, direction in (
+        ("lying", tmp_path / "turned.png", None),
+        ("said", path, "up"),
+        ("not said", path, None),
+        ("from a recipe", tmp_path / "out" / "generated_0000_az10.0_seed1.png", None),
+    ):
+        asked = GenerateRequest.model_validate({**request, "reference": reference, "reference_range": direction})
+        capsys.readouterr()
+        pictures[name] = build_jobs(asked, open_session(asked))[0].request.reference
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("nothing says how range lies" in said) == (name in ("lying", "not said"))
+        assert (f"it is taken to grow to the {frame}" in said) == (name in ("lying", "not said"))
+    assert np.array_equal(pictures["lying"], pictures["said"])
+    assert np.array_equal(np.rot90(pictures["not said"], -1), pictures["said"])
+    more = {"reference": path, "reference_range": "up", "contact_sheet": False, "output_dir": tmp_path / "with"}
+    made = generate_chips(GenerateRequest.model_validate({**request, **more}))
+    again = generate_chips(GenerateRequest(source=made[0], output_dir=tmp_path / "once more"))
+    assert sha256_file(again[0]) == sha256_file(made[0])
+    with pytest.raises(OptionError, match=r"--reference_range.*\s.*how references lie"):
+        generate_chips(
+            GenerateRequest.model_validate({**request, "reference_range": "up", "output_dir": tmp_path / "n"})
+        )
 
 
 def test_records_without_pixels_still_load(tiny_base, chips_root, tmp_path):

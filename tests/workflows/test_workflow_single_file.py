@@ -40,6 +40,7 @@ def config(files: BaseFiles, chips_root, output) -> str:
     lines = [f'{option} = "{path}"' for option, path in files.separate.items()]
     return "\n".join([
         f'base = "{files.name}"', *lines, f'output_dir = "{output}"', 'output_name = "run"',
+        'inject = ["pooled"]',
         "[data]", f'root = "{chips_root}"', "[data.buckets]", "resolution = [32, 32]", "min_bucket_reso = 16",
         "[conditioning.points]", "heads = 2", "[lora]", "rank = 2", "[optimizer]", "lr = 0.01",
         "[train]", "max_steps = 2", "batch_size = 2", 'device = "cpu"',

@@ -37,6 +37,9 @@ def generate(
         Path | None, typer.Option(help="folder that relative --pc paths are looked up in")
     ] = None,
     reference: Annotated[Path | None, typer.Option(help="reference chip, another view of the target")] = None,
+    reference_range: Annotated[
+        str | None, typer.Option(help="where range grows in it: right, left, up or down; it is turned accordingly")
+    ] = None,
     enable_3d_fusion: Annotated[
         bool | None,
         typer.Option("--enable-3d-fusion/--no-3d-fusion", help="fusion on or off; default: on with an adapter"),

@@ -1,9 +1,14 @@
 """Which of the given conditions an adapter takes, and whether its priors are of the kind it was trained with."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from geodiff_sar.core.condition import Needs
 from geodiff_sar.core.console import warn
-from geodiff_sar.core.errors import DataError
+from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.core.types import GeometryPrior
+from geodiff_sar.data.pixels import RangeDirection
+from geodiff_sar.data.recipe import find_recipe
 from geodiff_sar.sampling.prompts import Prompt
 from geodiff_sar.workflows.generation.session import Session
 
@@ -23,6 +28,27 @@ def usable(prompt: Prompt, needs: Needs, adapted: bool) -> Prompt:
             warn(f"{option} has no effect: the adapter was trained without it")
             dropped[field] = None
     return prompt.model_copy(update=dropped) if dropped else prompt
+
+
+def check_references(
+    session: Session, references: Sequence[str | None], range_direction: RangeDirection | None
+) -> None:
+    """Whether reference pictures lie as the adapter's training chips lay.
+
+    Raises:
+        OptionError: a direction of range, and no reference picture.
+    """
+    given = list(dict.fromkeys(path for path in references if path is not None))
+    if range_direction is not None and not given and session.needs.image:
+        raise OptionError("--reference_range", range_direction, "it says how references lie", "give --reference")
+    pixels = session.adapter.record.pixels if session.adapter is not None else None
+    if range_direction is None and pixels is not None and pixels.grid.range_direction is not None:
+        unknown = [path for path in given if find_recipe(Path(path)) is None]
+        if unknown:
+            warn(
+                f"nothing says how range lies in {', '.join(unknown)}; it is taken to grow to the"
+                f" {pixels.grid.range_direction}, as in the training chips. --reference_range says otherwise, and turns them"
+            )
 
 
 def check_priors(session: Session, priors: list[GeometryPrior | None], strict: bool) -> None:

@@ -12,7 +12,7 @@ from geodiff_sar.core.files import sha256_file
 from geodiff_sar.sampling.guidance import GuidanceOptions
 from geodiff_sar.sampling.pipeline import ChipRequest, check_request
 from geodiff_sar.sampling.prompts import Prompt, load_prompts, parse_azimuths
-from geodiff_sar.workflows.generation.conditions import check_priors, usable
+from geodiff_sar.workflows.generation.conditions import check_priors, check_references, usable
 from geodiff_sar.workflows.generation.options import GenerateRequest
 from geodiff_sar.workflows.generation.requests import build_request, pointcloud_file
 from geodiff_sar.workflows.generation.session import Session
@@ -59,6 +59,7 @@ def build_jobs(request: GenerateRequest, session: Session) -> list[Job]:
         if without:
             warn(f"no point cloud or maps, the learned null embedding is used for: {'; '.join(without)}")
     check_priors(session, [job.request.prior for job in jobs], request.strict_prior)
+    check_references(session, [job.prompt.reference for job in jobs], request.reference_range)
     return jobs
 
 
@@ -82,7 +83,7 @@ def build_job(
     if number >= 2**63:
         raise OptionError("--seed", f"{number}", "below 2^63 for every picture", "choose a smaller seed")
     seeded = prompt.model_copy(update={"seed": number})
-    chip = build_request(seeded, seed, width, angle, request.pointcloud_dir)
+    chip = build_request(seeded, seed, width, angle, request.pointcloud_dir, request.reference_range)
     fused = session.needs.geometry and session.fusion_scale != 0.0 and not request.allow_missing_geometry
     if fused and chip.prior is not None and session.needs.maps and chip.prior.maps is None:
         raise DataError(

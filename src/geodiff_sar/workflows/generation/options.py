@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from geodiff_sar.core.config import Options, PlainName, parse_options
 from geodiff_sar.core.errors import FileError, OptionError
+from geodiff_sar.data.pixels import RangeDirection
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.memory import MemoryOptions, T5Use
 
@@ -25,6 +26,7 @@ class GenerateRequest(Options):
     pointcloud_path: str | None = None
     pointcloud_dir: Path | None = None
     reference: Path | None = None
+    reference_range: RangeDirection | None = None
     enable_3d_fusion: bool | None = None
     allow_missing_geometry: bool = False
     strict_prior: bool = False

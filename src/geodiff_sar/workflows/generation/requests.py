@@ -3,11 +3,14 @@
 from pathlib import Path
 from string import Formatter
 
+import numpy as np
+
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.core.types import Pose
 from geodiff_sar.data.caption import CAPTION_START, Caption, parse_caption
 from geodiff_sar.data.features import load_features
-from geodiff_sar.data.image import load_chip
+from geodiff_sar.data.image import load_in_frame
+from geodiff_sar.data.pixels import UNKNOWN_GRID, RangeDirection
 from geodiff_sar.sampling.pipeline import ChipRequest
 from geodiff_sar.sampling.prompts import Prompt
 
@@ -18,6 +21,7 @@ def build_request(
     feature_width: int | None,
     azimuth_deg: float | None = None,
     folder: Path | None = None,
+    reference_range: RangeDirection | None = None,
 ) -> ChipRequest:
     """Request for one chip.
 
@@ -30,6 +34,7 @@ def build_request(
         feature_width: required width of the point features; None: point features are refused.
         azimuth_deg: azimuth of a sweep; also replaces ``{azimuth}`` in the path of the point features.
         folder: where relative paths of point features are looked up.
+        reference_range: direction in which range grows in the reference picture; None: it is taken as it lies.
     """
     azimuth = azimuth_deg if azimuth_deg is not None else prompt.azimuth
     text, caption = prompt.prompt, _caption(prompt.prompt)
@@ -59,11 +64,15 @@ def build_request(
                 "--pointcloud_path", prompt.pointcloud_path, "point features need an adapter", "give --lora_weights"
             )
         prior = load_features(pointcloud_file(prompt.pointcloud_path, azimuth, folder), feature_width)
-    reference = None if prompt.reference is None else load_chip(Path(prompt.reference))
+    reference = None if prompt.reference is None else _reference(Path(prompt.reference), reference_range)
     seed = default_seed if prompt.seed is None else prompt.seed
     negative = prompt.negative_prompt or ""
     unwanted = _caption(negative)
     return ChipRequest(text, seed, negative if unwanted is None else str(unwanted), prior, reference, pose)
+
+
+def _reference(path: Path, range_direction: RangeDirection | None) -> np.ndarray:
+    return load_in_frame(path, UNKNOWN_GRID.model_copy(update={"range_direction": range_direction}))
 
 
 def pointcloud_file(text: str, azimuth_deg: float | None, folder: Path | None) -> Path:
