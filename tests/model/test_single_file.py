@@ -177,6 +177,19 @@ def test_stored_weights_stay_mapped_and_the_file_untouched(models, tmp_path):
     assert equal(fresh, models.vae)
 
 
+def test_queries_keys_and_values_are_parts_of_the_fused_matrix(models, tmp_path):
+    """In the file they are one; splitting it copies nothing, and a fully trained transformer can be saved all the same."""
+    transformer = SingleFileBase(write_checkpoint(tmp_path, models)).load("transformer", torch.float32)
+    for attention in (transformer.transformer_blocks[0].attn, transformer.transformer_blocks[0].attn2):
+        wholes = {
+            layer.weight.untyped_storage().data_ptr() for layer in (attention.to_q, attention.to_k, attention.to_v)
+        }
+        assert len(wholes) == 1
+    save_file(transformer.state_dict(), tmp_path / "saved.safetensors")
+    saved = load_file(tmp_path / "saved.safetensors")
+    assert all(torch.equal(saved[name], tensor) for name, tensor in transformer.state_dict().items())
+
+
 def test_shipped_configurations_are_those_of_the_full_model():
     """Parameter counts that are published for Stable Diffusion 3.5 Medium and its parts."""
     from geodiff_sar.model.base_parts import CLASSES, PARTS

@@ -1,6 +1,6 @@
 """From the published tensor names to those of diffusers and transformers, by diffusers' own converters where it has any."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from diffusers.loaders.single_file_utils import (
     convert_sd3_transformer_checkpoint_to_diffusers,
 )
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.model.single_file.derive import vae_in_diffusers_names
@@ -24,13 +25,15 @@ NOT_TAKEN = {"text_encoder": "text_projection.weight", "text_encoder_3": "encode
 def in_library_names(part: str, tensors: dict[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
     """Tensors of a part by the names of its diffusers or transformers class.
 
-    ``tensors`` is emptied on the way, so that a fused matrix is freed when it has been split.
+    ``tensors`` is emptied on the way. Nothing but small tensors is copied: queries, keys and values are parts of the fused
+    matrix, mapped to the file where that is.
 
     Raises:
         KeyError: a tensor that the converter needs is missing.
     """
     if part == "transformer":
-        return convert_sd3_transformer_checkpoint_to_diffusers(tensors)
+        with _PartsOfWholes():
+            return convert_sd3_transformer_checkpoint_to_diffusers(tensors)
     if part == "vae":
         return tensors if vae_in_diffusers_names(tensors) else convert_ldm_vae_checkpoint(tensors, config)  # pyright: ignore
     if part == "text_encoder":  # Stable Diffusion 3 takes CLIP-L's pooled vector without projection
@@ -80,6 +83,17 @@ def tensor_problems(file: PartFile, config: Mapping[str, Any], wanted: Mapping[s
 def is_scale(name: str) -> bool:
     """Whether a tensor is a factor beside an fp8 weight."""
     return name.endswith(ENDINGS_OF_SCALED)
+
+
+class _PartsOfWholes(TorchFunctionMode):
+    """diffusers' converter concatenates single tensors, which copies them; here they stay what they are."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.cat and len(args[0]) == 1:
+            return args[0][0]
+        return func(*args, **(kwargs or {}))
 
 
 class _Asked(dict[str, Tensor]):
