@@ -145,6 +145,7 @@ def training(folder: Path, work: Path) -> Path:
 tokenizers = "{EMBEDDED["mini"]}"
 output_dir = "{work / "output"}"
 memory = {{ t5 = "none" }}
+inject = ["pooled"]
 data.root = "{work / "chips"}"
 data.image_condition = "none"
 data.buckets = {{ resolution = [{SIDE}, {SIDE}], enable_bucket = false }}
