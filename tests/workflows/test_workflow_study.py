@@ -16,10 +16,11 @@ from geodiff_sar.data.split_file import read_split
 from geodiff_sar.model.adapter import read_record
 from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.workflows.study import making
+from geodiff_sar.workflows.study.instruments import make_instruments
 from geodiff_sar.workflows.study.jobs import _kept, all_jobs
 from geodiff_sar.workflows.study.locks import claimed
 from geodiff_sar.workflows.study.material import prepare
-from geodiff_sar.workflows.study.options import StudyConfig
+from geodiff_sar.workflows.study.options import StudyConfig, StudyMeasure
 from geodiff_sar.workflows.study.report import fill
 from geodiff_sar.workflows.study.run import StudyRequest, study
 from study_support import settings, tiny_study, write_data
@@ -356,6 +357,25 @@ def test_committed_studies_are_accepted(path):
     assert config.name == path.stem
     folders = {job.folder(Path("out"), "0") for job in jobs}
     assert len(folders) == len(jobs)
+
+
+def test_chips_that_are_left_out_are_for_the_instruments_alone(data, tiny_base, tmp_path):
+    whole = prepare(tiny_study(data, tiny_base), tmp_path / "whole")
+    few = prepare(tiny_study(data, tiny_base, split={"train_every": 5}), tmp_path / "few")
+    assert not whole.left_out
+    assert {s.id for s in few.training} | {s.id for s in few.left_out} == {s.id for s in whole.training}
+    for target in {s.caption.target for s in whole.training}:
+        counts = [sum(s.caption.target == target for s in of) for of in (few.training, whole.training)]
+        assert abs(counts[0] - counts[1] / 5) < 1
+    assert [s.id for s in few.held_out] == [s.id for s in whole.held_out]
+    assert few.split.protocol == f"{whole.split.protocol}, one in 5 training chips"
+    assert few.sha256 != whole.sha256
+    measure = StudyMeasure(encoder_steps=2, estimator_steps=2)
+    same = [make_instruments(of, measure) for of in (whole, few)]
+    assert np.array_equal(same[0].unseen.amplitude, same[1].unseen.amplitude)
+    assert np.array_equal(same[0].unseen_error_deg, same[1].unseen_error_deg)
+    with pytest.raises(FileError, match="holds another split"):
+        prepare(tiny_study(data, tiny_base, split={"train_every": 4}), tmp_path / "few")
 
 
 def test_keys_go_by_the_defaults_of_the_first_numbers(data, tiny_base):

@@ -69,7 +69,8 @@ def make_instruments(material: Material, options: StudyMeasure) -> Instruments:
         not material.simulated
     ):  # simulated chips differ by their pose; symmetric targets look alike from port and starboard
         require_apart(training, held_out)
-    everything = _read([*material.held_out, *material.training], "real chips", options)
+    rest = sorted([*material.training, *material.left_out], key=lambda sample: sample.id)
+    everything = _read([*material.held_out, *rest], "real chips", options)
     parts = deal(everything, np.arange(len(everything)) < len(held_out))
     cache = make_folder(material.out / CACHE_FOLDER)
     own = everything.take(parts.instruments, "the instruments' part of the real chips")

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +51,7 @@ class Material:
         out: folder of the study.
         simulated: whether the chips were simulated for it.
         training, held_out: the two parts of the chips; those of a guard are in neither.
+        left_out: chips of the trained sectors that nothing is trained on but the instruments.
         split: the sealed split.
         views: what every adapter generates, the held-out ones first.
         sha256: of both parts with their priors, and of the chips of the first training.
@@ -60,6 +61,7 @@ class Material:
     simulated: bool
     training: list[Sample]
     held_out: list[Sample]
+    left_out: list[Sample]
     split: SplitFile
     views: list[View]
     sha256: str
@@ -113,10 +115,11 @@ def prepare(config: StudyConfig, out: Path, workers: int | None = None) -> Mater
     else:
         assert data.root is not None
         samples = read_samples(data.root, data.layout, data.pointcloud_dir, data.classes)
-    split = _sealed(config, samples, out / SPLIT_FILE)
+    split, left = _sealed(config, samples, out / SPLIT_FILE)
     parts = {name: set(ids) for name, ids in split.parts.items()}
     training = [sample for sample in samples if sample.id in parts["train"]]
     held_out = [sample for sample in samples if sample.id in parts["test"]]
+    left_out = [sample for sample in samples if sample.id in left]
     _require_both(training, held_out)
     views = [View(sample, "held out") for sample in held_out]
     views += [View(sample, "trained") for sample in every_nth(training, config.generate.trained_every)]
@@ -125,7 +128,7 @@ def prepare(config: StudyConfig, out: Path, workers: int | None = None) -> Mater
         simulate(SimulateRequest(config.first.simulate, out / FIRST_DATA_FOLDER, workers))
         prints["first"] = data_fingerprint(read_samples(out / FIRST_DATA_FOLDER), [])["training"]
     sha256 = sha256_json(prints)
-    return Material(out, data.simulate is not None, training, held_out, split, views, sha256)
+    return Material(out, data.simulate is not None, training, held_out, left_out, split, views, sha256)
 
 
 def every_nth(samples: Sequence[Sample], n: int) -> list[Sample]:
@@ -158,15 +161,24 @@ def require_priors(material: Material, jobs: Sequence[Job]) -> None:
         )
 
 
-def _sealed(config: StudyConfig, samples: list[Sample], path: Path) -> SplitFile:
+def _sealed(config: StudyConfig, samples: list[Sample], path: Path) -> tuple[SplitFile, set[str]]:
+    """The split, and the ids of chips that ``split.train_every`` leaves out."""
     options = config.split
     sectors = periodic_sectors(options.sectors_deg, options.every_deg, options.start_deg)
-    made = split_by_sectors(samples, sectors, options.guard_deg)
+    whole = split_by_sectors(samples, sectors, options.guard_deg)
+    made = whole if options.train_every == 1 else _thinned(whole, samples, options.train_every)
     if not path.is_file():
         write_split(path, made)
     elif read_split(path, samples).sha256 != made.sha256:
         raise FileError(path, "holds another split", "a split is made once", "restore [split], or choose another --out")
-    return made
+    return made, {*whole.parts["train"]} - {*made.parts["train"]}
+
+
+def _thinned(split: SplitFile, samples: list[Sample], every: int) -> SplitFile:
+    trained = {*split.parts["train"]}
+    kept = every_nth([sample for sample in samples if sample.id in trained], every)
+    parts = {**split.parts, "train": sorted(sample.id for sample in kept)}
+    return replace(split, protocol=f"{split.protocol}, one in {every} training chips", parts=parts)
 
 
 def _require_both(training: list[Sample], held_out: list[Sample]) -> None:

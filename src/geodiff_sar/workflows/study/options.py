@@ -56,6 +56,12 @@ class StudySplit(Options):
     every_deg: float = Field(default=90.0, gt=0, le=360, description="from one held-out sector to the next")
     start_deg: float = Field(default=0.0, ge=0, lt=360, description="where the first one begins")
     guard_deg: float = Field(default=0.0, ge=0, lt=180, description="beside held-out sectors, in neither part")
+    train_every: int = Field(
+        default=1,
+        ge=1,
+        description="training chips that are kept: every n-th of a target in azimuth order; the others are for the"
+        " instruments alone",
+    )
 
 
 class StudyGenerate(Options):
