@@ -23,7 +23,7 @@ from geodiff_sar.data.latents import LatentStore
 from geodiff_sar.data.options import DataOptions
 from geodiff_sar.data.pixels import ChipGrid, ChipPixels, frame_grid, quarter_turns
 from geodiff_sar.data.prior_store import PriorStore
-from geodiff_sar.data.reference import choose_reference
+from geodiff_sar.data.reference import ReferencePool
 from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.data.sample import Sample
 
@@ -130,7 +130,7 @@ class ChipDataset:
             for sample in self.samples:
                 self.latents.get(sample, self._buckets[sample.id])
                 bar.advance(line)
-        self.references = [self._choose_reference(sample) for sample in self.samples]
+        self.references = self._choose_references()
         for sample, reference in zip(self.samples, self.references, strict=True):
             if reference is not None:
                 self.latents.get(reference, self._buckets[sample.id])
@@ -256,12 +256,13 @@ class ChipDataset:
         )
         return found or [self.resolution]
 
-    def _choose_reference(self, sample: Sample) -> Sample | None:
+    def _choose_references(self) -> list[Sample | None]:
         if self.options.image_condition == "none" or not self.needs.image:
-            return None
+            return [None] * len(self.samples)
         if self.options.image_condition == "self":
-            return sample
-        return choose_reference(sample, self.pool, self.latents.content)
+            return [*self.samples]
+        pool = ReferencePool(self.pool, self.latents.content)
+        return [pool.choose(sample) for sample in self.samples]
 
     def _reference_latent(self, index: int) -> Tensor | None:
         reference = self.references[index]

@@ -11,7 +11,7 @@ from geodiff_sar.core.files import sha256_file, sha256_json
 from geodiff_sar.data.image import load_in_frame
 from geodiff_sar.data.pixels import quarter_turns
 from geodiff_sar.data.readers import read_samples
-from geodiff_sar.data.reference import choose_reference
+from geodiff_sar.data.reference import ReferencePool
 from geodiff_sar.data.sample import Sample
 from geodiff_sar.data.split_file import SplitFile, periodic_sectors, read_split, split_by_sectors, write_split
 from geodiff_sar.sampling.recipe import write_chip
@@ -81,7 +81,7 @@ class Material:
         return self._references[view.sample.id]
 
     def _find_reference(self, view: View) -> Path:
-        found = choose_reference(view.sample, self.training, self._content)
+        found = ReferencePool(self.training, self._content).choose(view.sample)
         if found is None:
             raise DataError(
                 view.sample.id,
