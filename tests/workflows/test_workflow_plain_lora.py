@@ -8,6 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.data.recipe import read_recipe
+from geodiff_sar.model.base import load_base
+from geodiff_sar.model.lora_formats.canonical import Factors, Lora
+from geodiff_sar.model.text_lora import change_text
 from geodiff_sar.workflows.convert_lora import ConvertRequest, convert_lora
 from geodiff_sar.workflows.generate import generate_chips
 from geodiff_sar.workflows.generation.options import GenerateRequest
@@ -134,6 +137,25 @@ def test_text_encoders_are_changed_as_by_merging(text_lora, tiny_base, capsys, s
         assert (found - base).abs().max() > 0.01
     other = opened(tiny_base, text_lora, network_multiplier=0.25).base.text.model_hash
     assert len({session.base.text.model_hash, without.model_hash, other}) == 3
+
+
+def test_a_dora_of_a_text_encoder_is_its_formula(tiny_base):
+    """W' = m (W + s BA) / |W + s BA| by rows (Liu et al. 2024, eq. 5)."""
+    base, plain = load_base(str(tiny_base)), load_base(str(tiny_base)).text.encoders
+    layer = plain.clip_g.text_model.encoder.layers[0].mlp.fc1
+    g = torch.Generator().manual_seed(1)
+    rows, columns = layer.weight.shape
+    factors = Factors(
+        0.4 * torch.randn(2, columns, generator=g), 0.4 * torch.randn(rows, 2, generator=g), 0.5,
+        1 + torch.rand(rows, generator=g),
+    )  # fmt: skip
+    with torch.no_grad():
+        changed = layer.weight + factors.delta().float()
+        layer.weight.copy_(factors.magnitude[:, None] * changed / changed.norm(dim=1, keepdim=True))
+    lora = Lora({"text_encoder_2.text_model.encoder.layers.0.mlp.fc1": factors}, {}, "a test", dora="peft")
+    assert change_text(base, lora, "key", 1.0) == ["CLIP-G"]
+    for found, wanted in zip(base.text.encode([CAPTION]), plain.encode([CAPTION]), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
 
 
 def test_a_lora_of_text_encoders_alone_draws_another_chip(text_lora, tiny_base, tmp_path):

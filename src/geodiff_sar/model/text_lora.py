@@ -5,7 +5,7 @@ from typing import Any
 from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 
-from geodiff_sar.core.errors import OptionError
+from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.model.base import BaseModel
 from geodiff_sar.model.base_parts import T5
 from geodiff_sar.model.lora_formats.canonical import Lora
@@ -53,7 +53,14 @@ def change_text(base: BaseModel, lora: Lora, key: str, strength: float) -> list[
 
 def _add(encoder: Any, lora: Lora, part: str, strength: float) -> None:
     inject_adapter_in_model(LoraConfig(**peft_tables(lora.modules)[part]), encoder, "default")
-    set_peft_model_state_dict(encoder, peft_state(of_part(lora, part)), "default")
+    loaded = set_peft_model_state_dict(encoder, peft_state(of_part(lora, part)), "default")
+    if loaded.unexpected_keys:
+        raise DataError(
+            lora.source,
+            f"{len(loaded.unexpected_keys)} tensors found no place in {TITLES[part]}: {loaded.unexpected_keys[0]}",
+            "every tensor has its place",
+            "convert the file by `geodiff-sar convert-lora`, or leave it out",
+        )
     for layer in encoder.modules():
         if isinstance(layer, LoraLayer):
             layer.set_scale("default", strength)
