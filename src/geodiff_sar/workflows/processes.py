@@ -2,15 +2,19 @@
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
 from geodiff_sar.core.errors import GeodiffError, OptionError
 from geodiff_sar.model.device import choose_device
 from geodiff_sar.training.loop_options import LoopOptions
+
+WAIT = timedelta(hours=24)
+"""How long processes wait for each other: the first one encodes all captions and chips."""
 
 
 def start_accelerator(options: LoopOptions) -> Accelerator:
@@ -34,7 +38,8 @@ def start_accelerator(options: LoopOptions) -> Accelerator:
         raise OptionError("train.precision", "'fp16' on the CPU", "fp16 trains on a GPU only", 'set "no" or "bf16"')
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # another training in this process may have had other settings
         AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision)
+    patient = InitProcessGroupKwargs(timeout=WAIT)
+    accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.precision, kwargs_handlers=[patient])
     found = accelerator.device.type
     if options.device not in ("auto", found):
         raise OptionError("train.device", repr(options.device), f"accelerate chose {found}", f"set {found} or auto")
