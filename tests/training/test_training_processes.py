@@ -129,6 +129,8 @@ inputs = dict(
 )
 expected = model(**inputs)[0]
 whole = sum(p.numel() for p in model.transformer_blocks.parameters())
+STORAGES.get("sharded").check(torch.device("cpu"))
+assert STORAGES.get("sharded").bytes_on(torch.device("cuda"), torch.float32) == 2
 STORAGES.get("sharded").apply(model, torch.float32, torch.device("cpu"))
 assert is_sharded(model)
 assert torch.equal(model(**inputs)[0], expected)

@@ -18,7 +18,9 @@ from geodiff_sar.model.base import load_base
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.lora import LoraOptions, add_lora, lora_state_dict
 from geodiff_sar.model.memory import MemoryOptions
+from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.model.storage import STORAGES
+from geodiff_sar.model.storage.base import block_linears
 from geodiff_sar.model.storage.offloaded import Offloaded
 from geodiff_sar.workflows.train import train
 from training_runs import config_for
@@ -245,7 +247,22 @@ class TestOffloaded:
         assert {p.grad.device.type for p in trained if p.grad is not None} == {"meta"}
         assert len([p for p in trained if p.grad is not None]) > 40
 
+    def test_what_it_takes_on_either_device(self, files):
+        """On a CPU as much as whole; on a GPU its blocks take nothing."""
+        source, cpu, gpu = SingleFileBase(files), torch.device("cpu"), torch.device("cuda")
+
+        def size(storage, device):
+            return module.part_size(
+                source, "transformer", torch.float32, MemoryOptions(transformer=storage), device
+            ).bytes
+
+        blocks = sum(4 * layer.weight.numel() for _, layer in block_linears(source.empty("transformer")))
+        assert size("offloaded", cpu) == size("sharded", cpu) == size("whole", cpu) == size("whole", gpu)
+        assert size("offloaded", gpu) == size("whole", gpu) - blocks
+
     def test_what_it_cannot_bear(self, files, chips_root, tiny_base, tmp_path):
+        with pytest.raises(OptionError, match="'sharded' in a single process"):  # nothing is loaded for that
+            opened(files, transformer="sharded")
         transformer = opened(files, transformer="offloaded").transformer
         with pytest.raises(OptionError, match="'offloaded' with a DoRA"):
             add_lora(transformer, LoraOptions(rank=2, dora=True), seed=0)

@@ -44,7 +44,10 @@ class BaseModel:
     def __init__(self, name: str, source: BaseSource, dtype: torch.dtype, device: torch.device, memory: MemoryOptions):
         self.name, self.device, self._source, self._dtype = name, device, source, dtype
         self.memory = memory
-        require_memory({part: part_size(source, part, dtype, memory) for part in needed_parts(memory)}, device)
+        for part in needed_parts(memory):
+            if (stored := storage_of(part, memory)) != "streamed":
+                STORAGES.get(stored).check(device)
+        require_memory({part: part_size(source, part, dtype, memory, device) for part in needed_parts(memory)}, device)
         hashes = {part: source.hash(part) for part in needed_parts(memory)}
         self.hash = _whole_hash(hashes)
         self.hash_without_t5 = _whole_hash({part: hashes[part] for part in hashes if part != T5})

@@ -24,16 +24,17 @@ class PartSize:
     bytes: float
 
 
-def part_size(source: BaseSource, part: str, dtype: torch.dtype, memory: MemoryOptions) -> PartSize:
-    """Size of a part as it is kept; counted on a module without weights."""
+def part_size(
+    source: BaseSource, part: str, dtype: torch.dtype, memory: MemoryOptions, device: torch.device
+) -> PartSize:
+    """Size of a part as it is kept on the device that computes; counted on a module without weights."""
     module = source.empty(part)
     stored = storage_of(part, memory)
     unique = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     weights = sum(tensor.numel() for tensor in unique.values())
     if stored == "streamed":
         return PartSize(weights, float(max(_own(layer) for layer in module.modules()) * dtype.itemsize))
-    per_weight = STORAGES.get(stored).bytes_per_weight
-    per_weight = dtype.itemsize if per_weight is None else per_weight
+    per_weight = STORAGES.get(stored).bytes_on(device, dtype)
     inside = sum(layer.weight.numel() for _, layer in block_linears(module))
     return PartSize(weights, float(inside * per_weight + (weights - inside) * dtype.itemsize))
 
@@ -50,9 +51,10 @@ def require_memory(parts: Mapping[str, PartSize], device: torch.device) -> None:
         OptionError: it has not.
     """
     free = free_bytes(device)
+    smaller = "8bit or 4bit" if device.type == "cpu" else "offloaded, 8bit or 4bit"
     phases = [
         ([part for part in parts if part.startswith("text_encoder")], "--t5 streamed (memory.t5) or --no-t5"),
-        (["transformer", "vae"], "--transformer-storage offloaded, 8bit or 4bit (memory.transformer)"),
+        (["transformer", "vae"], f"--transformer-storage {smaller} (memory.transformer)"),
     ]
     for names, remedy in phases:
         needed = sum(parts[name].bytes for name in names if name in parts)

@@ -68,10 +68,13 @@ def make_plan(config: TrainConfig) -> Plan:
     STORAGES.get(memory.transformer)
     source = open_base(config.base_files, needed_parts(memory))
     source.require_complete()
-    parts = {part: part_size(source, part, dtype, memory) for part in needed_parts(memory)}
+    cpu = config.train.device == "cpu" or (config.train.device == "auto" and not torch.cuda.is_available())
+    device = torch.device("cpu" if cpu else "cuda")
+    parts = {part: part_size(source, part, dtype, memory, device) for part in needed_parts(memory)}
     vae = source.config("vae")
     reduction = 2 ** (len(vae["block_out_channels"]) - 1)
-    transformer = source.empty("transformer").to(dtype)
+    transformer = source.empty("transformer")
+    torch.nn.Module.to(transformer, dtype)  # without the warning of its own method
     settings = source.settings(transformer.config["sample_size"] * reduction)
     width, height = config.data.buckets.resolution or settings.resolution
     grain, names = reduction * transformer.config["patch_size"], MAP_NAMES if "map" in config.inject else ()
@@ -82,10 +85,9 @@ def make_plan(config: TrainConfig) -> Plan:
     transformer.disable_gradient_checkpointing()
     trained = sum(p.numel() for p in transformer.parameters() if p.requires_grad)
     trained += 0 if conditioning is None else sum(p.numel() for p in conditioning.parameters())
-    cpu = config.train.device == "cpu" or (config.train.device == "auto" and not torch.cuda.is_available())
     tokens = source.config("text_encoder")["max_position_embeddings"] + settings.t5_length
     shape = (config.train.batch_size, vae["latent_channels"], height // reduction, width // reduction)
-    transformer.to(dtype)  # trained weights too: in mixed precision their products are in it
+    torch.nn.Module.to(transformer, dtype)  # trained weights too: in mixed precision their products are in it
     passed = count_activations(
         lambda: _forward(transformer, shape, tokens, dtype),
         transformer.transformer_blocks,

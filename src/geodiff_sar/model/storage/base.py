@@ -16,19 +16,29 @@ class Storage(ABC):
     """Changes how the weights of the linear layers in repeated blocks are kept; nothing else is changed.
 
     Attributes:
-        bytes_per_weight: memory of one such weight on the device; None: that of the run's number format.
+        bytes_per_weight: memory of one such weight; None: that of the run's number format.
     """
 
-    bytes_per_weight: ClassVar[float | None]
+    bytes_per_weight: ClassVar[float | None] = None
+
+    @classmethod
+    def bytes_on(cls, device: torch.device, dtype: torch.dtype) -> float:
+        """Memory of one such weight on the device that computes."""
+        return float(dtype.itemsize) if cls.bytes_per_weight is None else cls.bytes_per_weight
+
+    @staticmethod
+    def check(device: torch.device) -> None:
+        """Make sure that it can be used, before anything is loaded.
+
+        Raises:
+            OptionError: a package or processes are missing.
+        """
+        return
 
     @staticmethod
     @abstractmethod
     def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
-        """Change a loaded transformer or T5, still on the CPU, in place; it will compute on ``device`` in ``dtype``.
-
-        Raises:
-            OptionError: a package is missing.
-        """
+        """Change a loaded transformer or T5, still on the CPU, in place; it will compute on ``device`` in ``dtype``."""
 
 
 def block_linears(module: nn.Module) -> Iterator[tuple[str, nn.Linear]]:

@@ -15,6 +15,10 @@ class Int8(Storage):
     bytes_per_weight = 1.0
 
     @staticmethod
+    def check(device: torch.device) -> None:
+        require("torchao", "torchao", "memory", "8bit")
+
+    @staticmethod
     def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
         quantization = require("torchao", "torchao", "memory", "8bit").quantization
         chosen = {name for name, _ in block_linears(module)}

@@ -15,6 +15,10 @@ class Nf4(Storage):
     bytes_per_weight = 0.5 + 4 / 64
 
     @staticmethod
+    def check(device: torch.device) -> None:
+        require("bitsandbytes", "bitsandbytes", "memory", "4bit")
+
+    @staticmethod
     def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
         bnb = require("bitsandbytes", "bitsandbytes", "memory", "4bit").nn
         for name, layer in list(block_linears(module)):

@@ -30,12 +30,17 @@ class Offloaded(Storage):
     computes. In training the copies live until the backward pass is through the layer, so gradient checkpointing keeps
     those of one block alone. LoRA layers are on the device."""
 
-    bytes_per_weight = 0.0
+    @classmethod
+    def bytes_on(cls, device: torch.device, dtype: torch.dtype) -> float:
+        return float(dtype.itemsize) if device.type == "cpu" else 0.0
+
+    @staticmethod
+    def check(device: torch.device) -> None:
+        if device.type == "cpu":
+            warn('memory.transformer = "offloaded" has no effect on a CPU: its weights are in its memory anyway')
 
     @staticmethod
     def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
-        if device.type == "cpu":
-            warn('memory.transformer = "offloaded" has no effect on a CPU: its weights are in its memory anyway')
         for _, layer in list(block_linears(module)):
             if device.type == "cuda":
                 for parameter in layer.parameters():

@@ -20,17 +20,27 @@ class Sharded(Storage):
     """torch's FSDP2 on the blocks: each process keeps its share, and a block is put together while it computes. LoRA layers
     come later and are whole in every process."""
 
-    bytes_per_weight = None  # each process loads all of it before it keeps its share
+    @classmethod
+    def bytes_on(cls, device: torch.device, dtype: torch.dtype) -> float:
+        """A share; on a CPU each process loads all of it before it keeps its share."""
+        return dtype.itemsize / (1 if device.type == "cpu" else _processes())
 
     @staticmethod
-    def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
-        if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() < 2:
+    def check(device: torch.device) -> None:
+        if _processes() < 2:
             raise OptionError(
                 "memory.transformer (--transformer-storage)",
                 "'sharded' in a single process",
                 "weights are divided among the processes of a training",
                 "start it by `accelerate launch --num_processes N -m geodiff_sar train ...`, or use another storage",
             )
+
+    @staticmethod
+    def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
         mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
         for block in module.get_submodule("transformer_blocks").children():
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
+
+
+def _processes() -> int:
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1

@@ -11,8 +11,6 @@ from geodiff_sar.model.storage.base import Storage
 class Whole(Storage):
     """Nothing is changed."""
 
-    bytes_per_weight = None
-
     @staticmethod
     def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
         pass
