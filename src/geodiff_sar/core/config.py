@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.core.files import atomic_write_text
@@ -122,19 +122,6 @@ def flat_settings(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             result |= flat_settings(item, f"{prefix}{key}.")
         elif item is not None:
             result[f"{prefix}{key}"] = item
-    return result
-
-
-def default_settings(cls: type[BaseModel]) -> dict[str, Any]:
-    """The settings of ``cls`` that have a default, tables of options included, as JSON values."""
-    result: dict[str, Any] = {}
-    for name, info in cls.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            result[name] = default_settings(kind)
-        if not info.is_required():
-            default = info.get_default(call_default_factory=True)
-            result[name] = TypeAdapter(Any).dump_python(default, mode="json")
     return result
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from geodiff_sar.core.config import Options, default_settings, flat_settings, read_toml, write_toml
+from geodiff_sar.core.config import flat_settings, parse_options, read_toml, write_toml
 from geodiff_sar.core.errors import FileError, GeodiffError, OptionError
 from geodiff_sar.core.files import read_json, require_writable, sha256_file, sha256_json, write_json
 from geodiff_sar.data.pixels import quarter_turns
 from geodiff_sar.data.sample import Sample
 from geodiff_sar.training.loop import latest_checkpoint
+from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
 
 FREE_KEYS = (
     "resume",
@@ -46,7 +47,7 @@ LEFT_BEHIND = ("cache", "logs", "samples", "checkpoints")
 """Folders that a run which failed before its first checkpoint leaves; they do not make a folder another run's."""
 
 
-def check_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any]) -> Path | None:
+def check_run_folder(folder: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> Path | None:
     """Make sure that ``folder`` is new or belongs to this run; returns the checkpoint to resume from, or None.
 
     Nothing is written; see run_folder.
@@ -55,15 +56,17 @@ def check_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any])
         OptionError: the folder belongs to a run with other settings or other data, or resume = "never" and it is not new.
         FileError: the checkpoint named by ``resume`` does not exist, or nothing can be written there.
     """
-    resume: str = getattr(config, "resume")  # noqa: B009
+    resume = config.resume
     marked, mark = folder / "config.toml", folder / "run.json"
     if marked.is_file():
-        settings = read_toml(marked)
+        settings = with_resolved_fusion(parse_options(TrainConfig, read_toml(marked), str(marked)))
         _require_same(folder, settings, config)
         before = read_json(mark) if mark.is_file() else fingerprint
-        if "micro_batches" not in before:  # before 0.2: the processes are taken to be as many as now
-            per_process = fingerprint["micro_batches"] // getattr(config, "train").accumulation  # noqa: B009
-            before["micro_batches"] = settings["train"]["accumulation"] * per_process
+        if not isinstance(before, dict):
+            raise FileError(mark, "is not a table", "the hashes of the run's data", "choose another output_name")
+        if "micro_batches" not in before:  # written when it was not recorded: as many processes as now
+            per_process = fingerprint["micro_batches"] // config.train.accumulation
+            before["micro_batches"] = settings.train.accumulation * per_process
         if before["micro_batches"] != fingerprint["micro_batches"]:
             raise OptionError(
                 "train.accumulation",
@@ -128,7 +131,7 @@ def check_run_folder(folder: Path, config: Options, fingerprint: dict[str, Any])
 
 
 @contextmanager
-def run_folder(folder: Path, config: Options, fingerprint: dict[str, Any]) -> Iterator[None]:
+def run_folder(folder: Path, config: TrainConfig, fingerprint: dict[str, Any]) -> Iterator[None]:
     """Mark ``folder`` as this run's.
 
     When the block ends by a user's mistake or a numerical failure before there is a checkpoint to resume from, the mark is
@@ -212,13 +215,11 @@ def training_log(folder: Path, enabled: bool) -> Iterator[TrainingLog]:
         writer.close()
 
 
-def _require_same(folder: Path, old: dict[str, Any], config: Options) -> None:
-    """What ``old`` lacks stood at its default then: the option came later, or was None."""
-    before, after = flat_settings(old), flat_settings(json.loads(config.model_dump_json()))
-    defaults = flat_settings(default_settings(type(config)))
+def _require_same(folder: Path, old: TrainConfig, new: TrainConfig) -> None:
+    before, after = (flat_settings(json.loads(config.model_dump_json())) for config in (old, new))
     changed = []
     for key in sorted(before.keys() | after.keys()):
-        was, now = before.get(key, defaults.get(key)), after.get(key)
+        was, now = before.get(key), after.get(key)
         free = any(key == name or key.startswith(name + ".") for name in FREE_KEYS)
         same = SAME_VALUES.get(key, ())
         if was != now and not free and not (was in same and now in same):
