@@ -118,6 +118,31 @@ def with_reference(request, path, tmp_path, frame, capsys):
         )
 
 
+def test_what_reference_range_is_not_for(tiny_base, chips_root, tmp_path, capsys):
+    settings = {
+        "base": str(tiny_base),
+        "inject": ["pooled"],
+        "output_dir": str(tmp_path),
+        "data": {"root": str(chips_root), "buckets": {"min_bucket_reso": 16}},
+        "lora": {"rank": 2},
+        "train": {"max_steps": 1, "batch_size": 2, "device": "cpu"},
+    }
+    adapter = train(TrainConfig.model_validate(settings))
+    picture = next((chips_root / "train").rglob("*.png"))
+    request = {"pretrained_model": str(tiny_base), "prompt": "SAR image,A,X-band,High,HH-Polarization,0.0"}
+    request |= {"reference_range": "up", "output_dir": tmp_path / "out"}
+    with pytest.raises(OptionError, match="give --lora_weights"):
+        generate_chips(GenerateRequest.model_validate(request))
+    request |= {"lora_weights": str(adapter), "reference": picture, "allow_missing_geometry": True}
+    with pytest.raises(OptionError, match="taken as they lay"):  # nothing says how range grew in them
+        generate_chips(GenerateRequest.model_validate(request))
+    settings["conditioning"] = {"modalities": ["pose"]}
+    blind = train(TrainConfig.model_validate({**settings, "output_name": "blind"}))
+    asked = GenerateRequest.model_validate({**request, "lora_weights": str(blind)})
+    build_jobs(asked, open_session(asked))
+    assert "--reference_range has no effect" in " ".join(capsys.readouterr().err.split())
+
+
 def test_records_without_pixels_still_load(tiny_base, chips_root, tmp_path):
     settings = {
         "base": str(tiny_base),

@@ -36,18 +36,28 @@ def check_references(
     """Whether reference pictures lie as the adapter's training chips lay.
 
     Raises:
-        OptionError: a direction of range, and no reference picture.
+        OptionError: a direction of range, and no reference picture, or training chips whose own direction was unknown.
     """
     given = list(dict.fromkeys(path for path in references if path is not None))
-    if range_direction is not None and not given and session.needs.image:
-        raise OptionError("--reference_range", range_direction, "it says how references lie", "give --reference")
     pixels = session.adapter.record.pixels if session.adapter is not None else None
-    if range_direction is None and pixels is not None and pixels.grid.range_direction is not None:
+    trained = None if pixels is None else pixels.grid.range_direction
+    if range_direction is not None and not session.needs.image:
+        warn("--reference_range has no effect: the adapter was trained without reference")
+    elif range_direction is not None and not given:
+        raise OptionError("--reference_range", range_direction, "it says how references lie", "give --reference")
+    elif range_direction is not None and trained is None:
+        raise OptionError(
+            "--reference_range",
+            range_direction,
+            "the adapter's training chips were taken as they lay, since nothing said how range grew in them",
+            "leave it out",
+        )
+    elif range_direction is None and trained is not None:
         unknown = [path for path in given if find_recipe(Path(path)) is None]
         if unknown:
             warn(
                 f"nothing says how range lies in {', '.join(unknown)}; it is taken to grow to the"
-                f" {pixels.grid.range_direction}, as in the training chips. --reference_range says otherwise, and turns them"
+                f" {trained}, as in the training chips. --reference_range says otherwise, and turns them"
             )
 
 

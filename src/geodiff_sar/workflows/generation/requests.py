@@ -11,6 +11,7 @@ from geodiff_sar.data.caption import CAPTION_START, Caption, parse_caption
 from geodiff_sar.data.features import load_features
 from geodiff_sar.data.image import load_in_frame
 from geodiff_sar.data.pixels import UNKNOWN_GRID, RangeDirection
+from geodiff_sar.data.recipe import find_recipe
 from geodiff_sar.sampling.pipeline import ChipRequest
 from geodiff_sar.sampling.prompts import Prompt
 
@@ -72,7 +73,9 @@ def build_request(
 
 
 def _reference(path: Path, range_direction: RangeDirection | None) -> np.ndarray:
-    return load_in_frame(path, UNKNOWN_GRID.model_copy(update={"range_direction": range_direction}))
+    """A picture with a recipe lies in the frame already."""
+    known = None if find_recipe(path) is not None else range_direction
+    return load_in_frame(path, UNKNOWN_GRID.model_copy(update={"range_direction": known}))
 
 
 def pointcloud_file(text: str, azimuth_deg: float | None, folder: Path | None) -> Path:

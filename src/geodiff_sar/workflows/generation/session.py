@@ -141,6 +141,7 @@ def _check_against_adapter(request: GenerateRequest, base: BaseModel, adapter: L
         "--pointcloud_path": request.pointcloud_path,
         "--pointcloud_dir": request.pointcloud_dir,
         "--reference": request.reference,
+        "--reference_range": request.reference_range,
     }
     if stack is None:
         for name, value in {**needs, **({} if adapter else files)}.items():
