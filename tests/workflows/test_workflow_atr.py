@@ -114,7 +114,7 @@ def test_classes(folders: Path, tmp_path: Path):
     whole = read_material(_request(folders, tmp_path, generated=folders / "generated"))[0]
     targets = sorted(set(whole.training.target))
     assert targets == ["long", "short"]
-    request = _request(folders, tmp_path, generated=folders / "generated", classes="short,")
+    request = _request(folders, tmp_path, generated=folders / "generated", classes=("short",))
     some = read_material(request)[0]
     assert some.generated is not None
     for chips in (some.training, some.test, some.generated):

@@ -95,6 +95,7 @@ def atr(
 ) -> None:
     """Train classifiers on real, synthetic and mixed chips, and test them on real chips that none of them saw."""
     settings = dict(locals())
+    settings["classes"] = _names(classes)
     from geodiff_sar.workflows.atr import atr as run
     from geodiff_sar.workflows.atr_options import atr_request
 

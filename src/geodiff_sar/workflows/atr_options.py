@@ -53,8 +53,6 @@ def atr_request(settings: Mapping[str, Any]) -> AtrRequest:
     for key in ("fractions", "ratios"):
         if key in given:
             study[key] = _numbers(f"--{key}", given.pop(key))
-    if "classes" in given:
-        given["classes"] = tuple(name.strip() for name in given["classes"].split(",") if name.strip())
     network = {key: given.pop(key) for key in ("backbone", "weights") if key in given}
     fit = {}
     for key, name in (("steps", "steps"), ("batch", "batch_size"), ("learning_rate", "learning_rate")):
