@@ -14,7 +14,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from geodiff_sar.core.console import console, progress_bar, say
 from geodiff_sar.core.errors import FileError, NumericalError
@@ -23,6 +22,8 @@ from geodiff_sar.core.stop import StopSignal
 from geodiff_sar.training.half_precision import AttentionInFloat32
 from geodiff_sar.training.loop_options import LoopOptions, total_steps
 from geodiff_sar.training.state import checkpoint_name, checkpoints, prune, read_state, write_state
+from geodiff_sar.training.stepping.base import Stepping
+from geodiff_sar.training.stepping.summed import SummedGradients
 from geodiff_sar.training.task import BatchSource, Task
 
 
@@ -108,8 +109,7 @@ def run_loop(
         NumericalError: the loss or the gradient norm is not finite; names step and chips.
     """
     hooks = hooks or Hooks()
-    prepared: Any = accelerator.prepare_optimizer(optimizer)
-    parts: dict[str, Stateful] = {"optimizer": optimizer}
+    parts: dict[str, Stateful] = {}
     if schedule is not None:
         parts["schedule"] = schedule
     if average is not None:
@@ -118,8 +118,11 @@ def run_loop(
         parts["scaler"] = accelerator.scaler
     step, epoch, index = 0, 0, 0
     modules = task.modules()
-    if resume_from is not None:
-        states, position = read_state(resume_from, modules, parts)
+    saved = None if resume_from is None else read_state(resume_from, modules, ("optimizer", *parts))
+    stepping = SummedGradients(optimizer, options.clip_norm, accelerator)
+    parts["optimizer"] = stepping
+    if resume_from is not None and saved is not None:
+        states, position = saved
         for name, part in parts.items():
             try:
                 part.load_state_dict(states[name])
@@ -145,7 +148,6 @@ def run_loop(
         )
     processes = accelerator.num_processes
     last = total_steps(options, len(plan), processes)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     result = LoopResult(step, True)
     for module in modules.values():
         module.train()
@@ -158,25 +160,21 @@ def run_loop(
         line = bar.add_task(title, total=last, completed=step, note="")
         while step < last and result.finished:
             micro = plan[index : index + options.accumulation * processes]
-            prepared.zero_grad()
-            loss, values, trouble = _accumulate(task, source, accelerator, micro, epoch, step, options.seed)
-            loss, broken, asked = _reduce(
-                accelerator, parameters, (loss, float(trouble is not None), float(stop.asked))
-            )
+            stepping.zero_grad()
+            loss, values, trouble = _accumulate(task, source, accelerator, stepping, micro, epoch, step, options.seed)
+            loss, broken, asked = stepping.exchange((loss, float(trouble is not None), float(stop.asked)))
             if broken:
                 raise trouble or _not_finite(step, "the loss of another process is not finite")
-            if accelerator.scaler is not None:
-                accelerator.unscale_gradients(prepared)
             logging = hooks.log is not None and ((step + 1) % options.log_every == 0 or step + 1 == last)
-            norms = _group_norms(optimizer) if logging else {}
-            norm = float(torch.nn.utils.clip_grad_norm_(parameters, options.clip_norm or math.inf))
+            norms = stepping.group_norms() if logging else {}
+            norm = stepping.step()
             if not math.isfinite(norm) and accelerator.scaler is None:
                 chips = "; ".join(task.describe(source.load(item, epoch)) for item in micro)
                 raise _not_finite(step, f"the gradient norm is {norm} for the chips {chips}")
-            prepared.step()
             if schedule is not None:
                 schedule.step()  # type: ignore[attr-defined]
             task.after_step()
+            stepping.weights_changed()
             if average is not None:
                 average.update()
             step, index = step + 1, index + len(micro)
@@ -200,8 +198,9 @@ def run_loop(
 
             if done or asked or due(options.checkpoint_every_steps, options.checkpoint_every_epochs):
                 position = {"step": step, "epoch": epoch, "index": index}
+                states = {name: part.state_dict() for name, part in parts.items()}
                 if accelerator.is_main_process:
-                    _write_checkpoint(folder, task, optimizer, parts, position, hooks, options)
+                    _write_checkpoint(folder, task, optimizer, states, position, hooks, options)
                 accelerator.wait_for_everyone()
             if hooks.validate and (done or due(options.validate_every_steps, options.validate_every_epochs)):
                 with accelerator.autocast():
@@ -231,17 +230,26 @@ def step_seed(seed: int, step: int, part: int) -> int:
 
 
 def _accumulate(
-    task: Task, source: BatchSource, accelerator: Accelerator, micro: list[Any], epoch: int, step: int, seed: int
+    task: Task,
+    source: BatchSource,
+    accelerator: Accelerator,
+    stepping: Stepping,
+    micro: list[Any],
+    epoch: int,
+    step: int,
+    seed: int,
 ) -> tuple[float, dict[str, float], NumericalError | None]:
     """Gradients of this process's share of a step's micro-batches; its part of the loss, values to log, and what went wrong.
 
     Where all processes have to make the same number of passes, one without a batch passes the first and counts nothing.
     """
     processes, rank = accelerator.num_processes, accelerator.process_index
+    even = task.even_passes or stepping.even_passes
     loss, values, trouble = 0.0, {}, None
-    for place in range(rank, math.ceil(len(micro) / processes) * processes, processes):
+    end = math.ceil(len(micro) / processes) * processes
+    for place in range(rank, end, processes):
         idle = place >= len(micro)
-        if idle and not task.even_passes:
+        if idle and not even:
             break
         torch.manual_seed(step_seed(seed, step, place))
         batch = source.load(micro[0 if idle else place], epoch)
@@ -253,9 +261,9 @@ def _accumulate(
             loss, values = loss + float(part_loss.detach()) / len(micro), found
         else:
             trouble = _not_finite(step, f"the loss is {part_loss.item()} for the chips {task.describe(batch)}")
-            if not task.even_passes:
+            if not even:
                 break
-        accelerator.backward(part_loss / len(micro))
+        stepping.backward(part_loss / len(micro), last=place + processes >= end)
     return loss, values, trouble
 
 
@@ -263,7 +271,7 @@ def _write_checkpoint(
     folder: Path,
     task: Task,
     optimizer: torch.optim.Optimizer,
-    parts: dict[str, Stateful],
+    states: dict[str, Any],
     position: dict[str, Any],
     hooks: Hooks,
     options: LoopOptions,
@@ -272,7 +280,7 @@ def _write_checkpoint(
         if hooks.checkpoint:
             checkpoint = hooks.checkpoint
             _in_eval_mode(task, optimizer, lambda: checkpoint(path, position["step"]))
-        write_state(path, task.modules(), {name: part.state_dict() for name, part in parts.items()}, position)
+        write_state(path, task.modules(), states, position)
     prune(folder, options.keep_last)
 
 
@@ -306,31 +314,6 @@ def _set_mode(optimizer: torch.optim.Optimizer, training: bool) -> None:
     """Schedule-free optimizers keep two sets of weights, for training and for use."""
     if _has_modes(optimizer):
         getattr(optimizer, "train" if training else "eval")()
-
-
-def _reduce(accelerator: Accelerator, parameters: list[Tensor], values: tuple[float, ...]) -> tuple[float, ...]:
-    """Sum gradients and values over the processes, in one exchange that every process takes part in."""
-    if accelerator.num_processes == 1:
-        return values
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    extra = torch.tensor(values, device=accelerator.device, dtype=torch.float32)
-    flat: Any = accelerator.reduce(torch.cat([*(g.flatten().float() for g in gradients), extra]), "sum")
-    start = 0
-    for parameter in parameters:
-        parameter.grad = flat[start : start + parameter.numel()].view_as(parameter).to(parameter.dtype)
-        start += parameter.numel()
-    return tuple(flat[start:].tolist())
-
-
-def _group_norms(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Gradient norm of each parameter group."""
-    result = {}
-    for number, group in enumerate(optimizer.param_groups):
-        squares = [p.grad.float().square().sum() for p in group["params"] if p.grad is not None]
-        result[f"gradient_norm/{group.get('name', number)}"] = (
-            float(torch.stack(squares).sum().sqrt()) if squares else 0.0
-        )
-    return result
 
 
 def _not_finite(step: int, found: str) -> NumericalError:

@@ -1,0 +1,1 @@
+"""How gradients become a step: summed over the processes, or divided among them."""
