@@ -5,19 +5,23 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from geodiff_sar.core.config import write_toml
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.training.loop_options import LoopOptions
+from geodiff_sar.training.stepping import check_stepping
 from geodiff_sar.workflows.processes import start_accelerator
 from geodiff_sar.workflows.train import TrainConfig, train
 
+LOGGED = ("loss", "gradient_norm", "gradient_norm/transformer", "gradient_norm/conditioning", "lr/transformer")
 TEMPLATE = Path(__file__).resolve().parents[2] / "configs" / "accelerate" / "ddp.yaml"
 
 
@@ -29,7 +33,7 @@ def settings(root: Path, base: Path, output: Path, transformer: str = "whole", *
             "output_name": "run",
             "data": {"root": str(root), "buckets": {"min_bucket_reso": 16}},
             "inject": ["pooled"],
-            "lora": {"rank": 2},
+            "lora": {"rank": 2, "max_norm": 0.01},
             "memory": {"transformer": transformer},
             "conditioning": {"points": {"heads": 2}},
             "train": {"max_steps": 6, "batch_size": 2, "device": "cpu", "log_every": 1, **options},
@@ -58,15 +62,25 @@ def curve(folder: Path, name: str) -> dict[int, float]:
     return {event.step: event.value for event in log.Scalars(name)}
 
 
+needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs deepspeed")
+WAYS = [
+    pytest.param("whole", 0, id="whole"),
+    pytest.param("sharded", 0, id="sharded"),
+    *(pytest.param("whole", stage, id=f"zero{stage}", marks=needs_deepspeed) for stage in (1, 2)),
+    pytest.param("sharded", 2, id="sharded-zero2", marks=needs_deepspeed),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("storage", ["whole", "sharded"])
-def test_two_processes_train_as_one(chips_root, tiny_base, tmp_path, storage):
+@pytest.mark.parametrize(("storage", "stage"), WAYS)
+def test_two_processes_train_as_one(chips_root, tiny_base, tmp_path, storage, stage):
     """Ten chips in buckets give an odd number of micro-batches, so one has none in the last step of an epoch. They are
-    started by `accelerate launch`; loss and learning rate are the same step by step, with the base's weights in both
-    processes or divided among them."""
+    started by `accelerate launch`; loss, gradient norms and learning rate are the same step by step, with the base's
+    weights, gradients and optimizer state in both processes or divided among them. Weights that are changed after a step
+    (lora.max_norm) stay changed."""
     weights, curves = [], []
-    for name, processes, accumulation, kept in (("one", 1, 2, "whole"), ("two", 2, 1, storage)):
-        config = settings(chips_root, tiny_base, tmp_path / name, kept, accumulation=accumulation)
+    for name, processes, accumulation, kept, divided in (("one", 1, 2, "whole", 0), ("two", 2, 1, storage, stage)):
+        config = settings(chips_root, tiny_base, tmp_path / name, kept, accumulation=accumulation, zero_stage=divided)
         done = launch(config, tmp_path / name, processes)
         assert done.returncode == 0, done.stderr[-2000:]
         folder = tmp_path / name / "run"
@@ -75,7 +89,7 @@ def test_two_processes_train_as_one(chips_root, tiny_base, tmp_path, storage):
         weights.append(
             {**load_file(folder / "run.safetensors"), **load_file(folder / "run_fusion_weights.safetensors")}
         )
-        curves.append({name: curve(folder, name) for name in ("loss", "lr/transformer")})
+        curves.append({name: curve(folder, name) for name in LOGGED})
     assert list(curves[0]["loss"]) == list(range(1, 7))
     for name in curves[0]:
         assert curves[1][name] == pytest.approx(curves[0][name], rel=1e-4), name
@@ -114,7 +128,7 @@ SHARES = """
 import torch
 from diffusers import SD3Transformer2DModel
 from geodiff_sar.model.storage import STORAGES
-from geodiff_sar.model.storage.sharded import is_sharded
+from geodiff_sar.model.storage.sharded import count_processes, is_sharded
 
 torch.distributed.init_process_group("gloo")
 torch.manual_seed(0)
@@ -130,7 +144,7 @@ inputs = dict(
 expected = model(**inputs)[0]
 whole = sum(p.numel() for p in model.transformer_blocks.parameters())
 STORAGES.get("sharded").check(torch.device("cpu"))
-assert STORAGES.get("sharded").bytes_on(torch.device("cuda"), torch.float32) == 2
+assert STORAGES.get("sharded").bytes_on(torch.device("cuda"), torch.float32, count_processes()) == 2
 STORAGES.get("sharded").apply(model, torch.float32, torch.device("cpu"))
 assert is_sharded(model)
 assert torch.equal(model(**inputs)[0], expected)
@@ -142,11 +156,32 @@ torch.distributed.destroy_process_group()
 
 
 def test_wrappers_of_the_whole_model_are_refused(monkeypatch):
-    for name in ("FSDP", "DEEPSPEED"):
+    for name, remedy in (("FSDP", "sharded"), ("DEEPSPEED", "zero_stage"), ("MEGATRON_LM", "")):
         monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
-        with pytest.raises(OptionError, match=rf"(?s){name}.*ddp\.yaml"):
+        with pytest.raises(OptionError, match=rf"(?s){name}.*ddp\.yaml.*{remedy}"):
             start_accelerator(LoopOptions(max_steps=1))
         monkeypatch.delenv(f"ACCELERATE_USE_{name}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("MIXED_PRECISION", "bf16", r'mixed_precision: bf16(?s:.*)set train\.precision = "bf16"'),
+        ("DYNAMO_BACKEND", "INDUCTOR", r"(?s)dynamo_backend: INDUCTOR.*train\.compile = true"),
+        ("GRADIENT_ACCUMULATION_STEPS", "4", r"(?s)steps: 4.*and is 2.*set train\.accumulation = 4"),
+    ],
+)
+def test_what_the_launcher_asks_for_is_not_ignored(monkeypatch, variable, value, message):
+    monkeypatch.setenv(f"ACCELERATE_{variable}", value)
+    with pytest.raises(OptionError, match=message):
+        start_accelerator(LoopOptions(max_steps=1, accumulation=2, device="cpu"))
+
+
+def test_a_launcher_that_says_the_same_is_taken(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "2")
+    assert start_accelerator(LoopOptions(max_steps=1, accumulation=2, device="cpu")).num_processes == 1
 
 
 def test_shares_need_processes(chips_root, tiny_base, tmp_path):
@@ -154,6 +189,55 @@ def test_shares_need_processes(chips_root, tiny_base, tmp_path):
         train(settings(chips_root, tiny_base, tmp_path, "sharded"))
     with pytest.raises(ValueError, match="sharded"):
         settings(chips_root, tiny_base, tmp_path, "sharded", compile=True)
+
+
+@needs_deepspeed
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", [(2, 1), (0, 2), (2, 0)])
+def test_a_run_goes_on_with_another_division(chips_root, tiny_base, tmp_path, stages):
+    """Checkpoints hold whole states: what one division wrote, another reads."""
+    whole = settings(chips_root, tiny_base, tmp_path / "whole", accumulation=2)
+    assert launch(whole, tmp_path / "whole", 1).returncode == 0
+    folder = tmp_path / "parts" / "run"
+    for stage in stages:
+        parts = settings(chips_root, tiny_base, tmp_path / "parts", checkpoint_every_steps=3, zero_stage=stage)
+        done = launch(parts, tmp_path / "parts", 2)
+        assert done.returncode == 0, done.stderr[-2000:]
+        if stage == stages[0]:
+            shutil.rmtree(folder / "checkpoints" / "step-00000006")
+    assert "(step 3)" in " ".join(done.stderr.split())
+    for name in LOGGED:
+        assert curve(folder, name) == pytest.approx(curve(tmp_path / "whole" / "run", name), rel=1e-4), name
+    one, two = (load_state(tmp_path / name / "run") for name in ("whole", "parts"))
+    assert one["param_groups"] == two["param_groups"]
+    assert list(one["state"]) == list(two["state"])
+    for number, state in one["state"].items():
+        for key, value in state.items():
+            torch.testing.assert_close(two["state"][number][key], value, rtol=1e-3, atol=1e-7, msg=f"{number} {key}")
+
+
+def load_state(folder: Path) -> dict:
+    return torch.load(folder / "checkpoints" / "step-00000006" / "optimizer.pt", weights_only=True)["optimizer"]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options", "message"),
+    [
+        ("adamw", {}, "a single process"),
+        ("adafactor", {}, "'adafactor' with train.zero_stage = 2"),
+        ("torch.optim.SGD", {}, "follows from its own gradient alone"),
+        ("adamw", {"precision": "fp16"}, "'fp16' with train.zero_stage"),
+    ],
+)
+def test_what_dividing_does_not_go_with(optimizer, options, message):
+    with pytest.raises(OptionError, match=message):
+        check_stepping(LoopOptions(max_steps=1, zero_stage=2, **options), optimizer, Accelerator(cpu=True))
+
+
+def test_dividing_is_refused_before_anything_is_loaded(chips_root, tiny_base, tmp_path):
+    with pytest.raises(OptionError, match=r"train\.zero_stage"):
+        train(settings(chips_root, tiny_base, tmp_path, zero_stage=1))
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ from geodiff_sar.core.stop import StopSignal
 from geodiff_sar.training.half_precision import AttentionInFloat32
 from geodiff_sar.training.loop_options import LoopOptions, total_steps
 from geodiff_sar.training.state import checkpoint_name, checkpoints, prune, read_state, write_state
+from geodiff_sar.training.stepping import build_stepping
 from geodiff_sar.training.stepping.base import Stepping
-from geodiff_sar.training.stepping.summed import SummedGradients
 from geodiff_sar.training.task import BatchSource, Task
 
 
@@ -119,7 +119,7 @@ def run_loop(
     step, epoch, index = 0, 0, 0
     modules = task.modules()
     saved = None if resume_from is None else read_state(resume_from, modules, ("optimizer", *parts))
-    stepping = SummedGradients(optimizer, options.clip_norm, accelerator)
+    stepping = build_stepping(optimizer, options, accelerator)
     parts["optimizer"] = stepping
     if resume_from is not None and saved is not None:
         states, position = saved

@@ -25,6 +25,10 @@ class LoopOptions(Options):
         default=False,
         description="compile the transformer's blocks (torch.compile); a minute or two once, then faster steps",
     )
+    zero_stage: Literal[0, 1, 2] = Field(
+        default=0,
+        description="processes divide the optimizer's state (1), the gradients too (2), by DeepSpeed; 0: each has all",
+    )
     checkpoint_every_steps: int | None = Field(default=None, ge=1, description="checkpoint every n steps")
     checkpoint_every_epochs: int | None = Field(default=None, ge=1, description="checkpoint every n epochs")
     keep_last: int = Field(default=3, ge=0, description="checkpoints to keep; 0: all")

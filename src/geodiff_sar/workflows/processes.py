@@ -17,22 +17,22 @@ WAIT = timedelta(hours=24)
 """How long processes wait for each other: the first one encodes all captions and chips."""
 
 
+WRAPPERS = {
+    "FSDP": ', and memory.transformer = "sharded" to divide the weights of the base (FSDP2)',
+    "DEEPSPEED": ", and train.zero_stage = 1 or 2 to divide optimizer state and gradients (DeepSpeed)",
+    "MEGATRON_LM": "",
+}
+"""accelerate's wrappers of whole models, by the name in its environment, and what the settings have in their place."""
+
+
 def start_accelerator(options: LoopOptions) -> Accelerator:
     """Device, precision and processes, by accelerate.
 
     Raises:
-        OptionError: this machine lacks the device, or the device the precision; accelerate is configured for FSDP or
-            DeepSpeed.
+        OptionError: this machine lacks the device, or the device the precision; accelerate's configuration asks for what
+            the configuration of the training says otherwise.
     """
-    for name in ("FSDP", "DEEPSPEED"):
-        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
-            raise OptionError(
-                "accelerate's configuration",
-                f"distributed_type: {name}",
-                "processes exchange the gradients of LoRA and conditioning, which are small, once per step; wrappers of the"
-                " whole model have no place here",
-                'take configs/accelerate/ddp.yaml, and memory.transformer = "sharded" to divide the weights (FSDP2)',
-            )
+    _check_launcher(options)
     wanted = choose_device(options.device, "train.device").type
     if options.precision == "fp16" and wanted == "cpu":
         raise OptionError("train.precision", "'fp16' on the CPU", "fp16 trains on a GPU only", 'set "no" or "bf16"')
@@ -44,6 +44,43 @@ def start_accelerator(options: LoopOptions) -> Accelerator:
     if options.device not in ("auto", found):
         raise OptionError("train.device", repr(options.device), f"accelerate chose {found}", f"set {found} or auto")
     return accelerator
+
+
+def _check_launcher(options: LoopOptions) -> None:
+    """`accelerate launch` hands its configuration on in the environment; nothing of it is ignored silently."""
+
+    def refuse(found: str, rule: str, remedy: str) -> None:
+        raise OptionError("accelerate's configuration", found, rule, remedy)
+
+    for name, remedy in WRAPPERS.items():
+        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+            refuse(
+                f"distributed_type: {name}",
+                "accelerate's wrappers take a model as a whole; here a part of it is trained, and the settings of the"
+                " training say what processes divide",
+                f"take configs/accelerate/ddp.yaml{remedy}",
+            )
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()
+    if precision not in ("no", "", options.precision):
+        refuse(
+            f"mixed_precision: {precision}",
+            f"train.precision says the number format, and is {options.precision!r}",
+            f'set train.precision = "{precision}", or mixed_precision: "no"',
+        )
+    compiler = os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no")
+    if compiler.lower() not in ("no", ""):
+        refuse(
+            f"dynamo_backend: {compiler}",
+            "train.compile compiles, block by block, by inductor",
+            "set train.compile = true, and leave dynamo_config out",
+        )
+    accumulation = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    if accumulation not in ("1", "", str(options.accumulation)):
+        refuse(
+            f"gradient_accumulation_steps: {accumulation}",
+            f"train.accumulation says how many batches make a step, and is {options.accumulation}",
+            f"set train.accumulation = {accumulation}, or leave gradient_accumulation_steps out",
+        )
 
 
 def on_main_process(accelerator: Accelerator, call: Callable[[], Any]) -> Any:

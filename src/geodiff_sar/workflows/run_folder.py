@@ -21,6 +21,7 @@ FREE_KEYS = (
     "output_dir",
     "train.device",
     "train.accumulation",
+    "train.zero_stage",
     "train.log_every",
     "train.keep_last",
     "train.checkpoint_every_steps",

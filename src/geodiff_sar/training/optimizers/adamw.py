@@ -13,6 +13,7 @@ class AdamW(OptimizerMethod):
     """torch.optim.AdamW."""
 
     default_lr = 1e-4
+    elementwise = True
 
     @staticmethod
     def build(groups: list[dict[str, Any]], lr: float, args: dict[str, Any]) -> torch.optim.Optimizer:

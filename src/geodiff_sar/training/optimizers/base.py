@@ -7,9 +7,16 @@ import torch
 
 
 class OptimizerMethod(ABC):
-    """Builds an optimizer; ``default_lr`` is the learning rate that suits it."""
+    """Builds an optimizer.
+
+    Attributes:
+        default_lr: the learning rate that suits it.
+        elementwise: whether the update of a weight follows from its own gradient and state alone, so that tensors may be
+            divided.
+    """
 
     default_lr: ClassVar[float]
+    elementwise: ClassVar[bool] = False
 
     @staticmethod
     @abstractmethod
