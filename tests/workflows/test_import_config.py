@@ -55,8 +55,10 @@ def test_published_settings_come_to_the_preset(tmp_path):
         load_options(TrainConfig, REPOSITORY / "configs/train_sd35m_24g_lora.toml").model_dump(mode="json")
     )
     differing = {key for key in ours.keys() | preset.keys() if ours.get(key) != preset.get(key)}
-    assert differing == {"data.root"}  # the folder of class folders
-    assert ours["data.root"] == "./train/data/train"
+    assert differing == {"data.root", "train.gradient_checkpointing"}
+    assert ours["data.root"] == "./train/data/train"  # the folder of class folders
+    assert preset["train.gradient_checkpointing"]
+    assert not ours["train.gradient_checkpointing"]
 
 
 def test_every_setting_has_its_place_in_the_table():

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from checkpoint_support import tiny_models, tiny_transformer, write_checkpoint
 from geodiff_sar import cli
-from geodiff_sar.core.errors import GeodiffError
+from geodiff_sar.core.errors import GeodiffError, OptionError
 from geodiff_sar.model.base import load_base
 from geodiff_sar.model.lora import LoraOptions, add_lora
 from geodiff_sar.training.footprint import count_activations, state_bytes
@@ -106,10 +106,55 @@ def test_every_saving_is_counted(tmp_path):
     assert large / small == pytest.approx(2, rel=0.05)
 
 
+def test_what_processes_divide_is_counted_for_one_of_them():
+    """Weights of the published base in shares; DeepSpeed's stages with the copy of the weights that it keeps per share."""
+
+    def planned(processes: int, stage: int = 0, storage: str = "whole"):
+        settings = {"base": "nowhere", "train_base": "full", "inject": [], "memory": {"t5": "none"}}
+        settings["train"] = {"zero_stage": stage, "device": "cuda", "batch_size": 1, "gradient_checkpointing": True}
+        if storage != "whole":
+            settings |= {"memory": {"t5": "none", "transformer": storage}, "train_base": "lora"}
+        return make_plan(TrainConfig.model_validate(settings), processes, published=True)
+
+    one = planned(1)
+    weights = one.trained
+    assert one.parts["transformer"].weights == pytest.approx(2.47e9, rel=0.01)  # with the table of positions
+    assert one.training["optimizer state"] == 8 * weights
+    for stage, gradients in ((1, 4.0), (2, 1.0)):
+        four = planned(4, stage)
+        assert four.training["optimizer state"] == (8 + 4) * weights / 4
+        saved = one.training["trained weights and gradients"] - four.training["trained weights and gradients"]
+        assert saved == pytest.approx((4.0 - gradients) * weights)
+    shares = [planned(n, storage="sharded").parts["transformer"].bytes for n in (1, 2, 4)]
+    assert shares[0] - shares[1] == pytest.approx(2 * (shares[1] - shares[2]))
+    assert shares[2] < 0.45 * shares[0]
+
+
+def test_conditioning_is_counted_by_the_chip(tmp_path):
+    """Twice the chips keep twice the activations, but for copies of the weights in half precision."""
+    files = write_checkpoint(tmp_path, tiny_models())
+    settings = {"base": files.name, **{option: str(path) for option, path in files.separate.items()}}
+
+    def kept(batch: int, **changes) -> float:
+        options = {**settings, "inject": ["map"], "train": {"batch_size": batch}, **changes}
+        return make_plan(TrainConfig.model_validate(options)).training["activations of the conditioning"]
+
+    assert kept(8) == pytest.approx(2 * kept(4), rel=0.05)
+    small, large = (kept(4, data={"buckets": {"resolution": [n, n], "min_bucket_reso": 16}}) for n in (32, 64))
+    assert large == pytest.approx(4 * small, rel=0.1)
+    with pytest.raises(OptionError, match="pictures of 512 pixels"):
+        kept(4, data={"buckets": {"resolution": [512, 512]}})
+
+
 def test_on_the_command_line(tiny_base):
     result = CliRunner().invoke(cli.app, ["plan", "--set", f"base={tiny_base}"])
     assert result.exit_code == 0, result.output
     for row in ("transformer", "T5", "activations", "while captions are encoded", "while a step is trained"):
         assert row in result.output
+    published = ["--published", "--processes", "2", "--set", "base=nowhere", "--set", "train.device=cuda"]
+    result = CliRunner().invoke(cli.app, ["plan", *published])
+    assert result.exit_code == 0, result.output
+    assert "4,762,310,656" in result.output  # T5-XXL
+    assert "libraries" not in result.output
     with pytest.raises(GeodiffError, match="an existing folder"):
         raise CliRunner().invoke(cli.app, ["plan", "--set", "base=nowhere"]).exception

@@ -62,10 +62,18 @@ def train(
 
 
 @app.command()
-def plan(config: Config = None, overrides: Set = None) -> None:
+def plan(
+    config: Config = None,
+    overrides: Set = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="count for one of so many processes")] = 1,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="count Stable Diffusion 3.5 Medium as published; its files are not needed"),
+    ] = False,
+) -> None:
     """Count what a training, and generation with its base, will take in memory, before anything is loaded."""
     from geodiff_sar.core.config import load_options
     from geodiff_sar.workflows.plan import plan_text
     from geodiff_sar.workflows.train_config import TrainConfig
 
-    typer.echo(plan_text(load_options(TrainConfig, config, overrides or [])))
+    typer.echo(plan_text(load_options(TrainConfig, config, overrides or []), processes, published))

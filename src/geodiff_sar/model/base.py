@@ -16,6 +16,7 @@ from geodiff_sar.model.memory import MemoryOptions
 from geodiff_sar.model.part_size import part_size, require_memory, storage_of
 from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.model.storage import STORAGES
+from geodiff_sar.model.storage.sharded import count_processes
 from geodiff_sar.model.streaming import streamed
 from geodiff_sar.model.text import TextEncoders
 from geodiff_sar.model.vae import VaeCodec
@@ -47,7 +48,9 @@ class BaseModel:
         for part in needed_parts(memory):
             if (stored := storage_of(part, memory)) != "streamed":
                 STORAGES.get(stored).check(device)
-        require_memory({part: part_size(source, part, dtype, memory, device) for part in needed_parts(memory)}, device)
+        processes = count_processes()
+        sizes = {part: part_size(source, part, dtype, memory, device, processes) for part in needed_parts(memory)}
+        require_memory(sizes, device)
         hashes = {part: source.hash(part) for part in needed_parts(memory)}
         self.hash = _whole_hash(hashes)
         self.hash_without_t5 = _whole_hash({part: hashes[part] for part in hashes if part != T5})

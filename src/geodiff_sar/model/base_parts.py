@@ -44,23 +44,32 @@ class BaseSettings(Options):
 
 
 @runtime_checkable
-class BaseSource(Protocol):
+class BaseShape(Protocol):
+    """What a base model is made of, without its weights."""
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        """Configuration of one part."""
+        ...
+
+    def empty(self, part: str) -> Any:
+        """One part without weights, on the meta device."""
+        ...
+
+    def settings(self, native_size: int) -> BaseSettings:
+        """What it was trained with; ``native_size`` is the side of its picture by its transformer, pixels."""
+        ...
+
+
+@runtime_checkable
+class BaseSource(BaseShape, Protocol):
     """Files of a base model, of whatever kind; every method raises FileError where they are missing or damaged."""
 
     def require_complete(self) -> None:
         """Make sure that all parts are there and fit together, as far as that can be seen without reading weights."""
         ...
 
-    def config(self, part: str) -> Mapping[str, Any]:
-        """Configuration of one part."""
-        ...
-
     def load(self, part: str, dtype: torch.dtype) -> Any:
         """One part with its weights, on the CPU."""
-        ...
-
-    def empty(self, part: str) -> Any:
-        """One part without weights, on the meta device."""
         ...
 
     def t5_tensor(self, name: str, dtype: torch.dtype) -> Tensor:
@@ -73,8 +82,4 @@ class BaseSource(Protocol):
 
     def tokenizers(self) -> Tokenizers:
         """Tokenizers of the text encoders."""
-        ...
-
-    def settings(self, native_size: int) -> BaseSettings:
-        """What it was trained with; ``native_size`` is the side of its picture by its transformer, pixels."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from geodiff_sar.core.errors import OptionError
-from geodiff_sar.model.base_parts import T5, BaseSource
+from geodiff_sar.model.base_parts import T5, BaseShape
 from geodiff_sar.model.memory import MemoryOptions
 from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.model.storage.base import block_linears
@@ -25,16 +25,16 @@ class PartSize:
 
 
 def part_size(
-    source: BaseSource, part: str, dtype: torch.dtype, memory: MemoryOptions, device: torch.device
+    shape: BaseShape, part: str, dtype: torch.dtype, memory: MemoryOptions, device: torch.device, processes: int = 1
 ) -> PartSize:
-    """Size of a part as it is kept on the device that computes; counted on a module without weights."""
-    module = source.empty(part)
+    """Size of a part as it is kept on the device that computes, in each process; counted on a module without weights."""
+    module = shape.empty(part)
     stored = storage_of(part, memory)
     unique = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     weights = sum(tensor.numel() for tensor in unique.values())
     if stored == "streamed":
         return PartSize(weights, float(max(_own(layer) for layer in module.modules()) * dtype.itemsize))
-    per_weight = STORAGES.get(stored).bytes_on(device, dtype)
+    per_weight = STORAGES.get(stored).bytes_on(device, dtype, processes)
     inside = sum(layer.weight.numel() for _, layer in block_linears(module))
     return PartSize(weights, float(inside * per_weight + (weights - inside) * dtype.itemsize))
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
+from geodiff_sar.conditioning.stack import ConditioningStack
+from geodiff_sar.core.condition import Condition
 from geodiff_sar.training.optimizers import OptimizerOptions, build_optimizer
 
 SAMPLE = (48, 48)
@@ -102,6 +104,60 @@ def count_activations(
     del result
     largest = max((size for number, size in kept.items() if number >= 0), default=0)
     return Activations(sum(kept.values()), kept[-1] + inputs + largest)
+
+
+def count_conditioning(
+    stack: ConditioningStack, batch: int, points: int, size: tuple[int, int], reduction: int, dtype: torch.dtype
+) -> float:
+    """Bytes that the conditioning stack keeps for the backward pass, by passes of one chip and of two.
+
+    Args:
+        stack: with weights of any values, on the CPU.
+        batch: chips per micro-batch.
+        points: of each cloud.
+        size: width and height of the chips, pixels.
+        reduction: pixels of a latent, along a side.
+        dtype: number format of its products.
+    """
+    one, two = (_kept_by_conditioning(stack, chips, points, size, reduction, dtype) for chips in (1, 2))
+    return float(one + (batch - 1) * (two - one))
+
+
+def _kept_by_conditioning(
+    stack: ConditioningStack, chips: int, points: int, size: tuple[int, int], reduction: int, dtype: torch.dtype
+) -> int:
+    width, height = size
+    sizes, yes = stack.sizes, torch.ones(chips, dtype=torch.bool)
+    condition = Condition(
+        context=torch.zeros(chips, 1, 1),
+        pooled=torch.zeros(chips, sizes.pooled_dim),
+        features=torch.zeros(chips, points, sizes.feature_dim),
+        coordinates=torch.zeros(chips, points, 3),
+        point_mask=torch.ones(chips, points, dtype=torch.bool),
+        has_geometry=yes,
+        has_coordinates=yes,
+        reference=torch.zeros(chips, sizes.latent_channels, height // reduction, width // reduction),
+        has_image=yes,
+        azimuth_deg=torch.zeros(chips),
+        has_azimuth=yes,
+        depression_deg=torch.zeros(chips),
+        has_depression=yes,
+        maps=torch.zeros(chips, len(sizes.map_names), height, width),
+        has_maps=yes,
+    )
+    weights = {tensor.untyped_storage().data_ptr() for tensor in (*stack.parameters(), *stack.buffers())}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast("cpu", dtype, enabled=dtype != torch.float32),
+    ):
+        stack(condition)
+    return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
 
 
 def state_bytes(options: OptimizerOptions) -> float:

@@ -88,12 +88,22 @@ def check_sizes(base: BaseModel, *datasets: ChipDataset | None) -> None:
     Raises:
         OptionError: a picture is too large.
     """
-    longest = max(max(size) for dataset in datasets if dataset is not None for size in dataset.sizes())
-    if longest > base.largest_side:
+    require_positions(
+        max(max(size) for dataset in datasets if dataset is not None for size in dataset.sizes()), base.largest_side
+    )
+
+
+def require_positions(longest: int, largest: int) -> None:
+    """A picture side, pixels, is at most the longest that a base has positions for.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if longest > largest:
         raise OptionError(
             "data.buckets",
             f"pictures of {longest} pixels",
-            f"at most {base.largest_side} for this base",
+            f"at most {largest} for this base",
             "lower data.buckets.resolution or data.buckets.max_bucket_reso",
         )
 

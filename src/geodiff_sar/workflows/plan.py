@@ -11,15 +11,21 @@ from rich.table import Table
 from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.geometry.maps import MAP_NAMES
 from geodiff_sar.model.base import needed_parts, open_base
+from geodiff_sar.model.base_parts import BaseShape
 from geodiff_sar.model.part_size import TITLES, PartSize, part_size, storage_of
+from geodiff_sar.model.single_file.published import PublishedShape
 from geodiff_sar.model.storage import STORAGES
-from geodiff_sar.training.footprint import count_activations, state_bytes
-from geodiff_sar.workflows.adapter_parts import choose_trained, stack_sizes
+from geodiff_sar.training.footprint import count_activations, count_conditioning, state_bytes
+from geodiff_sar.workflows.adapter_parts import choose_trained, require_positions, stack_sizes
 from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
 from geodiff_sar.workflows.trainee import BASE_DTYPES
 
 DECODER_COPIES = 4
 """Feature maps of the VAE's widest layer that exist at one time, in encoding and decoding."""
+
+
+POINTS = 4096
+"""Points of a cloud, as far as the plan knows."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,11 @@ class Plan:
     Attributes:
         parts: of the base.
         trained: weights that are trained.
-        training: what the training adds to the transformer: trained weights, gradients, optimizer state, and the
-            transformer's activations; those of the conditioning stack are small and not counted.
+        training: what the training adds to the transformer: trained weights, gradients, optimizer state, and activations.
+            Where DeepSpeed divides the optimizer's state it keeps a copy of the weights of each share, which is counted
+            with it.
         picture: the VAE's feature maps for one picture.
-        libraries: resident memory of the program itself.
+        libraries: resident memory of the program itself, where it is that of the device which computes.
     """
 
     parts: dict[str, PartSize]
@@ -57,8 +64,13 @@ class Plan:
         return self.libraries + self.parts["transformer"].bytes + self.parts["vae"].bytes + sum(self.training.values())
 
 
-def make_plan(config: TrainConfig) -> Plan:
+def make_plan(config: TrainConfig, processes: int = 1, published: bool = False) -> Plan:
     """Count a configuration's memory; of the base at most headers are read.
+
+    Args:
+        config: of the training.
+        processes: how many divide what the configuration divides; the plan is that of one of them.
+        published: count Stable Diffusion 3.5 Medium as published, whatever base is named and whether it is there or not.
 
     Raises:
         GeodiffError: mistakes in the settings, a base that is not there or damaged.
@@ -66,18 +78,18 @@ def make_plan(config: TrainConfig) -> Plan:
     config = with_resolved_fusion(config)
     memory, dtype = config.memory, BASE_DTYPES[config.train.precision]
     STORAGES.get(memory.transformer)
-    source = open_base(config.base_files, needed_parts(memory))
-    source.require_complete()
+    shape = PublishedShape() if published else _shape(config)
     cpu = config.train.device == "cpu" or (config.train.device == "auto" and not torch.cuda.is_available())
     device = torch.device("cpu" if cpu else "cuda")
-    parts = {part: part_size(source, part, dtype, memory, device) for part in needed_parts(memory)}
-    vae = source.config("vae")
+    parts = {part: part_size(shape, part, dtype, memory, device, processes) for part in needed_parts(memory)}
+    vae = shape.config("vae")
     reduction = 2 ** (len(vae["block_out_channels"]) - 1)
-    transformer = source.empty("transformer")
+    transformer = shape.empty("transformer")
     torch.nn.Module.to(transformer, dtype)  # without the warning of its own method
-    settings = source.settings(transformer.config["sample_size"] * reduction)
+    settings = shape.settings(transformer.config["sample_size"] * reduction)
     width, height = config.data.buckets.resolution or settings.resolution
     grain, names = reduction * transformer.config["patch_size"], MAP_NAMES if "map" in config.inject else ()
+    require_positions(max(width, height), transformer.config["pos_embed_max_size"] * grain)
     sizes = stack_sizes(config, transformer, vae["latent_channels"], grain, settings, names)
     places = list(config.inject)
     conditioning = ConditioningStack(sizes, config.conditioning, config.fusion, places) if places else None
@@ -85,26 +97,38 @@ def make_plan(config: TrainConfig) -> Plan:
     transformer.disable_gradient_checkpointing()
     trained = sum(p.numel() for p in transformer.parameters() if p.requires_grad)
     trained += 0 if conditioning is None else sum(p.numel() for p in conditioning.parameters())
-    tokens = source.config("text_encoder")["max_position_embeddings"] + settings.t5_length
-    shape = (config.train.batch_size, vae["latent_channels"], height // reduction, width // reduction)
+    tokens = shape.config("text_encoder")["max_position_embeddings"] + settings.t5_length
+    latents = (config.train.batch_size, vae["latent_channels"], height // reduction, width // reduction)
     torch.nn.Module.to(transformer, dtype)  # trained weights too: in mixed precision their products are in it
     passed = count_activations(
-        lambda: _forward(transformer, shape, tokens, dtype),
+        lambda: _forward(transformer, latents, tokens, dtype),
         transformer.transformer_blocks,
         transformer,
         torch.float32 if cpu and dtype == torch.bfloat16 and not config.train.gradient_checkpointing else None,
     )
+    stage, shares = config.train.zero_stage, processes if config.train.zero_stage else 1
     training = {
-        "trained weights and gradients": 8.0 * trained,
-        "optimizer state": state_bytes(config.optimizer) * trained,
+        "trained weights and gradients": (4.0 + 4.0 / (shares if stage == 2 else 1)) * trained,
+        "optimizer state": (state_bytes(config.optimizer) + (4.0 if stage else 0.0)) * trained / shares,
         "activations": float(passed.checkpointed if config.train.gradient_checkpointing else passed.whole),
     }
     if config.train_base == "full":
-        training["trained weights and gradients"] = 8.0 * trained - parts["transformer"].bytes
+        training["trained weights and gradients"] -= parts["transformer"].bytes
+    if conditioning is not None:
+        points = min(config.conditioning.points.limit or POINTS, POINTS)
+        training["activations of the conditioning"] = count_conditioning(
+            conditioning, config.train.batch_size, points, (width, height), reduction, dtype
+        )
     if config.ema.enabled:
         training["weight average"] = 4.0 * trained
     picture = DECODER_COPIES * vae["block_out_channels"][0] * width * height * dtype.itemsize
-    return Plan(parts, trained, training, float(picture), float(resident_bytes()))
+    return Plan(parts, trained, training, float(picture), float(resident_bytes()) if cpu else 0.0)
+
+
+def _shape(config: TrainConfig) -> BaseShape:
+    source = open_base(config.base_files, needed_parts(config.memory))
+    source.require_complete()
+    return source
 
 
 def _forward(transformer: Any, shape: tuple[int, ...], tokens: int, dtype: torch.dtype) -> Any:
@@ -130,9 +154,9 @@ def resident_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def plan_text(config: TrainConfig) -> str:
-    """The plan as a table."""
-    plan = make_plan(config)
+def plan_text(config: TrainConfig, processes: int = 1, published: bool = False) -> str:
+    """The plan as a table; arguments as for make_plan."""
+    plan = make_plan(config, processes, published)
     table = Table("what", "weights", "GiB", box=None)
     for part, found in plan.parts.items():
         stored = storage_of(part, config.memory)
@@ -142,7 +166,8 @@ def plan_text(config: TrainConfig) -> str:
     for what, size in plan.training.items():
         table.add_row(what, f"{plan.trained:,}" if what.startswith("trained") else "", _gib(size))
     table.add_row("feature maps of the VAE, one picture", "", _gib(plan.picture))
-    table.add_row("the program and its libraries", "", _gib(plan.libraries))
+    if plan.libraries:
+        table.add_row("the program and its libraries", "", _gib(plan.libraries))
     table.add_section()
     table.add_row("while captions are encoded", "", _gib(plan.text))
     table.add_row("while a step is trained", "", _gib(plan.step))

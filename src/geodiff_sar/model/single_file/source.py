@@ -13,7 +13,7 @@ from geodiff_sar.core.files import sha256_bytes
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.base_parts import CLASSES, PARTS, T5, BaseSettings, Tokenizers
 from geodiff_sar.model.single_file.convert import in_library_names, tensor_problems
-from geodiff_sar.model.single_file.derive import derived, published
+from geodiff_sar.model.single_file.derive import derived
 from geodiff_sar.model.single_file.fitting import check_fit
 from geodiff_sar.model.single_file.layout import (
     MARKS,
@@ -24,6 +24,7 @@ from geodiff_sar.model.single_file.layout import (
     parts_inside,
     separate_part,
 )
+from geodiff_sar.model.single_file.published import empty_part, published_settings
 from geodiff_sar.model.single_file.read import check_formats, part_digest, read_one, read_part
 from geodiff_sar.model.single_file.recognise import clip_title, looks_like
 from geodiff_sar.model.tensor_file import read_header
@@ -139,17 +140,14 @@ class SingleFileBase:
 
     def empty(self, part: str) -> Any:
         """One part without weights, on the meta device."""
-        cls, config = CLASSES[part], self.config(part)
+        config = self.config(part)
         try:
-            with torch.device("meta"):
-                if cls.__module__.startswith("diffusers"):
-                    return cls.from_config(config)
-                return cls(cls.config_class(**config))
+            return empty_part(part, config)
         except (RuntimeError, ValueError, TypeError) as error:
             raise FileError(
                 self.parts[part].path,
                 f"{TITLES[part]}: sizes that cannot be used ({str(error)[:200]})",
-                f"those of a {cls.__name__}",
+                f"those of a {CLASSES[part].__name__}",
                 "take the file from where it was published",
             ) from error
 
@@ -190,9 +188,8 @@ class SingleFileBase:
         return load_tokenizers(self._folders, sizes)
 
     def settings(self, native_size: int) -> BaseSettings:
-        """Values of Stable Diffusion 3.5; pictures of the native size or, where that is larger, of 512 pixels."""
-        side = min(native_size, 512)
-        return BaseSettings(resolution=(side, side), shift=published("scheduler")["shift"])  # pyright: ignore
+        """Values of Stable Diffusion 3.5."""
+        return published_settings(native_size)
 
 
 def _finish(part: str, module: Any) -> None:

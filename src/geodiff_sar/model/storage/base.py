@@ -22,8 +22,8 @@ class Storage(ABC):
     bytes_per_weight: ClassVar[float | None] = None
 
     @classmethod
-    def bytes_on(cls, device: torch.device, dtype: torch.dtype) -> float:
-        """Memory of one such weight on the device that computes."""
+    def bytes_on(cls, device: torch.device, dtype: torch.dtype, processes: int = 1) -> float:
+        """Memory of one such weight on the device that computes, in each of so many processes."""
         return float(dtype.itemsize) if cls.bytes_per_weight is None else cls.bytes_per_weight
 
     @staticmethod

@@ -31,7 +31,7 @@ class Offloaded(Storage):
     those of one block alone. LoRA layers are on the device."""
 
     @classmethod
-    def bytes_on(cls, device: torch.device, dtype: torch.dtype) -> float:
+    def bytes_on(cls, device: torch.device, dtype: torch.dtype, processes: int = 1) -> float:
         return float(dtype.itemsize) if device.type == "cpu" else 0.0
 
     @staticmethod

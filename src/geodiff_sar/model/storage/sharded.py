@@ -21,13 +21,13 @@ class Sharded(Storage):
     come later and are whole in every process."""
 
     @classmethod
-    def bytes_on(cls, device: torch.device, dtype: torch.dtype) -> float:
+    def bytes_on(cls, device: torch.device, dtype: torch.dtype, processes: int = 1) -> float:
         """A share; on a CPU each process loads all of it before it keeps its share."""
-        return dtype.itemsize / (1 if device.type == "cpu" else _processes())
+        return dtype.itemsize / (1 if device.type == "cpu" else processes)
 
     @staticmethod
     def check(device: torch.device) -> None:
-        if _processes() < 2:
+        if count_processes() < 2:
             raise OptionError(
                 "memory.transformer (--transformer-storage)",
                 "'sharded' in a single process",
@@ -42,5 +42,6 @@ class Sharded(Storage):
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
 
 
-def _processes() -> int:
+def count_processes() -> int:
+    """Processes of this training."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
