@@ -191,6 +191,33 @@ def test_shares_need_processes(chips_root, tiny_base, tmp_path):
         settings(chips_root, tiny_base, tmp_path, "sharded", compile=True)
 
 
+@pytest.mark.slow
+def test_divided_weights_with_all_that_a_preset_asks_for(chips_root, tiny_base, tmp_path):
+    """Streamed T5, gradient checkpointing, accumulation, a validation loss and a resume: the curves of one process."""
+    common = {"gradient_checkpointing": True, "validate_every_steps": 2, "checkpoint_every_steps": 3, "batch_size": 1}
+
+    def config(name: str, storage: str, accumulation: int) -> TrainConfig:
+        made = settings(chips_root, tiny_base, tmp_path / name, storage, accumulation=accumulation)
+        values = made.model_dump(mode="json", exclude_unset=True)
+        values["memory"] = {"t5": "streamed", "transformer": storage}
+        values["data"]["split"] = {"validation": "azimuth-sectors", "sectors": [[100.0, 200.0]]}
+        values["train"] |= common
+        return TrainConfig.model_validate(values)
+
+    done = launch(config("one", "whole", 4), tmp_path / "one", 1)
+    assert done.returncode == 0, done.stderr[-2000:]
+    folder = tmp_path / "two" / "run"
+    for _ in range(2):
+        done = launch(config("two", "sharded", 2), tmp_path / "two", 2)
+        assert done.returncode == 0, done.stderr[-2000:]
+        shutil.rmtree(folder / "checkpoints" / "step-00000006", ignore_errors="(step 3)" in done.stderr)
+    assert "(step 3)" in " ".join(done.stderr.split())
+    for name in (*LOGGED, "validation/loss"):
+        expected = curve(tmp_path / "one" / "run", name)
+        assert expected
+        assert curve(folder, name) == pytest.approx(expected, rel=1e-4), name
+
+
 @needs_deepspeed
 @pytest.mark.slow
 @pytest.mark.parametrize("stages", [(2, 1), (0, 2), (2, 0)])

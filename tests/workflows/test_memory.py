@@ -64,6 +64,16 @@ def test_streamed_t5_is_t5_bit_for_bit_and_leaves_nothing_in_memory(kind, files,
     assert not any(parameter.is_meta for parameter in whole.text.encoders.t5.parameters())
 
 
+def test_t5_is_streamed_in_one_of_several_processes(tiny_base):
+    """There the device has a number: cpu:0."""
+    memory = MemoryOptions.model_validate({"t5": "streamed"})
+    numbered = load_base(str(tiny_base), device=torch.device("cpu:0"), memory=memory)
+    for ours, theirs in zip(
+        numbered.text.encode(CAPTIONS), load_base(str(tiny_base)).text.encode(CAPTIONS), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
 def test_scaled_fp8_weights_are_streamed_with_their_scale(files, tmp_path):
     state = {}
     for name, tensor in load_file(files.t5xxl).items():

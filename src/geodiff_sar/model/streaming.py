@@ -38,6 +38,10 @@ def streamed(module: Any, read: Callable[[str], Tensor], dtype: torch.dtype, dev
         dtype: number format of weights and computation.
         device: where it computes.
     """
+    if device.type == "cpu":
+        device = torch.device(
+            "cpu"
+        )  # moving a parameter to "cpu:0", as one of several processes has it, makes it a tensor
     module.to(dtype)
     weights = WeightsOnDisk(list(module.state_dict()), read)
     attach_align_device_hook(module, execution_device=device, offload=True, weights_map=weights, offload_buffers=False)
