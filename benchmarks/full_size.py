@@ -42,7 +42,7 @@ def main() -> None:
         write_checkpoint(given.checkpoint, given.t5)
         return
     if given.peer:
-        print(json.dumps(run_peer(given.checkpoint, given.steps)))
+        run_peer(given.checkpoint, given.steps, given.t5)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.checkpoint or Path(temporary) / "checkpoint"
@@ -57,6 +57,9 @@ def main() -> None:
     peer = rows["diffusers, without T5"]
     ours = rows["generate without T5"]
     facts["peak, ratio to diffusers"] = f"{ours['peak_gib'] / peer['peak_gib']:.2f}"
+    if given.t5:
+        ours, peer = rows["generate, T5 streamed"], rows["diffusers, with T5"]
+        facts["peak with T5, ratio to diffusers"] = f"{ours['peak_gib'] / peer['peak_gib']:.2f}"
     load = load_seconds(folder) if given.checkpoint else None
     if load is not None:
         facts["loading the transformer, seconds, ours / diffusers"] = f"{load[0]:.1f} / {load[1]:.1f}"
@@ -102,8 +105,12 @@ def write_checkpoint(folder: Path, t5: bool) -> None:
             encoder = T5EncoderModel(T5Config(**published("text_encoder_3")))
         tensors = random(encoder).state_dict()
         tensors.pop("encoder.embed_tokens.weight", None)
-        save_file(tensors, folder / "part.safetensors")
+        save_file(tensors, folder / "part.safetensors", {"format": "pt"})
         (folder / "part.safetensors").rename(folder / "t5xxl.safetensors")
+    if t5 and not (folder / "t5").is_dir():
+        (folder / "t5").mkdir()
+        (folder / "t5" / "config.json").write_text(json.dumps(published("text_encoder_3")))
+        (folder / "t5" / "model.safetensors").symlink_to(folder.resolve() / "t5xxl.safetensors")
     configs = folder / "configs"
     if not configs.is_dir():
         for part in ("transformer", "vae", "text_encoder", "text_encoder_2"):
@@ -130,6 +137,7 @@ def measure(folder: Path, work: Path, steps: int, t5: bool, threads: int) -> dic
         with_t5 = [*generate, "--t5xxl", folder / "t5xxl.safetensors"]
         commands["generate, T5 streamed"] = [*with_t5, "--t5", "streamed", "--output_dir", work / "b"]
         commands["generate, T5 whole"] = [*with_t5, "--output_dir", work / "c"]
+        commands["diffusers, with T5"] = [*peer, "--t5"]
     config = training(folder, work)
     commands["one LoRA step"] = ["-m", "geodiff_sar", "train", "--config", config]
     return {name: run([sys.executable, *map(str, command)], threads) for name, command in commands.items()}
@@ -169,20 +177,22 @@ def run(command: list[str], threads: int) -> dict[str, float]:
     return {"seconds": time.monotonic() - started, "peak_gib": usage.ru_maxrss / 2**20}
 
 
-def run_peer(folder: Path, steps: int) -> float:
-    """The same picture by diffusers' own pipeline."""
+def run_peer(folder: Path, steps: int, t5: bool) -> None:
+    """The same picture by diffusers' own pipeline, with T5 as it loads it by itself if wanted."""
     from diffusers import StableDiffusion3Pipeline
+    from transformers import AutoTokenizer, T5EncoderModel
 
+    encoder = T5EncoderModel.from_pretrained(folder / "t5", dtype=torch.bfloat16) if t5 else None
+    tokenizer = AutoTokenizer.from_pretrained(folder / "configs" / "tokenizer_3") if t5 else None
     pipeline = StableDiffusion3Pipeline.from_single_file(
         folder / "model.safetensors",
         config=str(folder / "configs"),
-        text_encoder_3=None,
-        tokenizer_3=None,
+        text_encoder_3=encoder,
+        tokenizer_3=tokenizer,
         torch_dtype=torch.bfloat16,
         local_files_only=True,
     )
     pipeline(PROMPT, num_inference_steps=steps, guidance_scale=7.5, height=SIDE, width=SIDE, output_type="np")
-    return 0.0
 
 
 def load_seconds(folder: Path) -> tuple[float, float]:

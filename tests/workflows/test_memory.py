@@ -270,6 +270,11 @@ class TestOffloaded:
         assert size("offloaded", cpu) == size("sharded", cpu) == size("whole", cpu) == size("whole", gpu)
         assert size("offloaded", gpu) == size("whole", gpu) - blocks
 
+    def test_memory_of_the_cpu_is_asked_for_too(self, files, monkeypatch):
+        monkeypatch.setattr(module, "free_bytes", lambda device: 1000.0 if device.type == "cpu" else None)
+        with pytest.raises(OptionError, match=r"(?s)transformer.*are free on cpu"):
+            load_base(files, torch.float32, torch.device("meta"), MemoryOptions(transformer="offloaded", t5="none"))
+
     def test_what_it_cannot_bear(self, files, chips_root, tiny_base, tmp_path):
         with pytest.raises(OptionError, match="'sharded' in a single process"):  # nothing is loaded for that
             opened(files, transformer="sharded")

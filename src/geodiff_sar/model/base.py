@@ -51,6 +51,9 @@ class BaseModel:
         processes = count_processes()
         sizes = {part: part_size(source, part, dtype, memory, device, processes) for part in needed_parts(memory)}
         require_memory(sizes, device)
+        if memory.transformer == "offloaded" and device.type != "cpu":  # its blocks are copied into the CPU's memory
+            host = torch.device("cpu")
+            require_memory({"transformer": part_size(source, "transformer", dtype, memory, host)}, host)
         hashes = {part: source.hash(part) for part in needed_parts(memory)}
         self.hash = _whole_hash(hashes)
         self.hash_without_t5 = _whole_hash({part: hashes[part] for part in hashes if part != T5})

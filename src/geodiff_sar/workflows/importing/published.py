@@ -258,7 +258,9 @@ SETTINGS: dict[str, Rule] = {
     "env:cuda_visible_devices": nothing(_DEVICES),
     **dict.fromkeys(
         ("env:hf_home", "env:hf_endpoint", "env:xformers_force_disable_triton"),
-        nothing("loading touches no network"),
+        nothing(
+            "files of one's own touch no network; for a base on the hub they hold if they stand in the environment"
+        ),
     ),
     **dict.fromkeys(("laungh_script", "ext_args", "launch_args"), nothing("part of the script's own working")),
 }
