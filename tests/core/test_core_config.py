@@ -17,6 +17,16 @@ class Outer(Options):
     inner: Inner = Inner()
 
 
+class Part(Options):
+    value: int = 0
+    items: tuple[int, ...] = ()
+
+
+class Whole(Options):
+    name: str = ""
+    part: Part = Part()
+
+
 def test_file_and_overrides(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text('name = "run"\n[inner]\nrank = 2\n')
@@ -77,3 +87,28 @@ def test_messages_name_their_source_and_remedy(tmp_path):
 def test_plain_names_lead_nowhere_else(name):
     with pytest.raises(OptionError, match="plain name"):
         parse_options(Named, {"name": name}, "x")
+
+
+def test_a_file_extends_another(tmp_path):
+    """Tables are merged, lists and values replaced, over any number of files in any folder."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "base.toml").write_text('name = "a"\n[part]\nvalue = 1\nitems = [1, 2]\n')
+    (tmp_path / "sub" / "middle.toml").write_text('extends = "../base.toml"\n[part]\nitems = [3]\n')
+    (tmp_path / "last.toml").write_text('extends = "sub/middle.toml"\nname = "c"\n')
+    loaded = load_options(Whole, tmp_path / "last.toml", ["part.value=7"])
+    assert (loaded.name, loaded.part.value, loaded.part.items) == ("c", 7, (3,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "nowhere.toml"', r"(?s)nowhere\.toml.*check the path given to extends in a\.toml"),
+        ("extends = 3", r"extends = 3"),
+        ('extends = "b.toml"', r"(?s)b\.toml.*extends = \"a\.toml\", which extends this file"),
+    ],
+)
+def test_what_cannot_be_extended(tmp_path, text, message):
+    (tmp_path / "a.toml").write_text(text)
+    (tmp_path / "b.toml").write_text('extends = "a.toml"')
+    with pytest.raises(FileError, match=message):
+        load_options(Whole, tmp_path / "a.toml")

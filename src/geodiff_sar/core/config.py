@@ -77,13 +77,37 @@ def read_toml(path: Path, option: str = "--config") -> dict[str, Any]:
 def load_options(cls: type[OptionsT], path: Path | None, overrides: Iterable[str] = ()) -> OptionsT:
     """Read options from a TOML file (or defaults only) and apply ``key.sub=value`` overrides.
 
-    Override values are read as TOML (``3``, ``1e-4``, ``true``, ``[128, 128]``, ``"text"``); a value that is not TOML
-    is taken as a string.
+    ``extends = "other.toml"``, beside the file, begins with the settings of another file: tables are merged, everything else
+    takes the place of what was there. Override values are read as TOML (``3``, ``1e-4``, ``true``, ``[128, 128]``,
+    ``"text"``); a value that is not TOML is taken as a string.
     """
-    data = read_toml(path) if path is not None else {}
+    data = _extended(path, ()) if path is not None else {}
     texts = list(overrides)
     sources = [*([str(path)] if path is not None else []), *(["--set"] if texts else [])]
     return parse_options(cls, apply_overrides(data, texts), " with ".join(sources) or "options")
+
+
+def _extended(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
+    data = read_toml(path, f"extends in {before[-1].name}" if before else "--config")
+    name = data.pop("extends", None)
+    if name is None:
+        return data
+    if not isinstance(name, str):
+        raise FileError(path, f"extends = {name!r}", "the name of a file", 'write extends = "other.toml"')
+    other = path.parent / name
+    chain = [file.resolve() for file in (*before, path)]
+    if other.resolve() in chain:
+        raise FileError(path, f'extends = "{name}", which extends this file', "a chain with an end", "leave one out")
+    return _merged(_extended(other, (*before, path)), data)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(old, value) if both else value  # pyright: ignore[reportArgumentType]
+    return result
 
 
 def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str], option: str = "--set") -> dict[str, Any]:
