@@ -11,7 +11,7 @@ from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError, OptionError
@@ -145,9 +145,32 @@ def fill_lora(transformer: SD3Transformer2DModel, state: dict[str, Tensor], sour
     set_peft_model_state_dict(transformer, {key.removeprefix("transformer."): value for key, value in state.items()})
 
 
-def set_lora_strength(transformer: SD3Transformer2DModel, multiplier: float) -> None:
-    """Scale the effect of the LoRA; 1 is as trained, 0 is the base model."""
-    transformer.set_adapters("default", multiplier)
+def set_lora_strength(model: nn.Module, strength: float) -> None:
+    """Multiply what the LoRA layers of a model change in its weights: ``W + strength (W' - W)``; 0 is the base, 1 as trained.
+
+    That is ``W + strength dW`` for LoRA, and for DoRA what ComfyUI's strength does. (PEFT's ``set_scale`` would multiply dW
+    inside the norm, and keep DoRA's lengths at 0; LyCORIS' multiplier keeps dW at 0 and takes the lengths away.)
+
+    Args:
+        model: with LoRA layers.
+        strength: any number; a later call replaces it.
+    """
+    for layer in model.modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        for adapter in layer.lora_A:
+            if adapter not in layer.lora_magnitude_vector:
+                layer.set_scale(adapter, strength)
+                continue
+            dora = layer.lora_magnitude_vector[adapter]  # gives (W' - W) x
+            if "strength" not in dict(dora.named_buffers()):
+                dora.register_buffer("strength", torch.ones(()), persistent=False)
+                dora.register_forward_hook(_times_strength)
+            dora.get_buffer("strength").fill_(strength)
+
+
+def _times_strength(module: nn.Module, _: Any, change: Tensor) -> Tensor:
+    return change * module.get_buffer("strength")
 
 
 @torch.no_grad()
