@@ -58,9 +58,11 @@ def add_lora(transformer: SD3Transformer2DModel, options: LoraOptions, seed: int
     """Add untrained LoRA layers (they change nothing yet); only they require gradients afterwards.
 
     Raises:
-        OptionError: a target or block matches nothing.
+        OptionError: a target or block matches nothing; or DoRA on weights that it cannot compute with.
     """
     _check_targets(transformer, options)
+    if options.dora:
+        require_weights_for_dora(transformer)
     blocks = r"\d+" if options.blocks == "all" else "|".join(str(block) for block in options.blocks)
     names = "|".join(re.escape(name) for name in options.target_modules)
     alpha: Any = options.alpha
@@ -82,23 +84,30 @@ def add_lora(transformer: SD3Transformer2DModel, options: LoraOptions, seed: int
 
 
 def settle_lora(transformer: SD3Transformer2DModel) -> None:
-    """Bring new LoRA layers to where the transformer computes: PEFT puts them beside the weights, which may be offloaded.
+    """Bring new LoRA layers to where the transformer computes: PEFT puts them beside the weights, which may be offloaded."""
+    for module in transformer.modules():
+        if isinstance(module, LoraLayer) and isinstance(module.get_base_layer(), OffloadedLinear):
+            module.lora_A.to(transformer.device)
+            module.lora_B.to(transformer.device)
+
+
+def require_weights_for_dora(model: nn.Module) -> None:
+    """Make sure that DoRA can compute with a model's weights, as it does where LoRA leaves them alone.
 
     Raises:
-        OptionError: DoRA, which computes with the weights themselves, on offloaded weights.
+        OptionError: some are offloaded, or in 8-bit floating point, in which torch has no arithmetic.
     """
-    for module in transformer.modules():
-        if not isinstance(module, LoraLayer) or not isinstance(module.get_base_layer(), OffloadedLinear):
+    for module in model.modules():
+        if not isinstance(module, nn.Linear):
             continue
-        if module.lora_variant:
+        offloaded, dtype = isinstance(module, OffloadedLinear), module.weight.dtype
+        if offloaded or dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
             raise OptionError(
                 "memory.transformer (--transformer-storage)",
-                "'offloaded' with a DoRA",
-                "a DoRA computes with the weights where they are",
+                f"'{'offloaded' if offloaded else 'fp8'}' with a DoRA",
+                "a DoRA computes with the weights where they are, in the format that they have",
                 "use another storage, or a LoRA without DoRA",
             )
-        module.lora_A.to(transformer.device)
-        module.lora_B.to(transformer.device)
 
 
 def float_trained(module: torch.nn.Module) -> None:

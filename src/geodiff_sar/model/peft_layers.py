@@ -9,6 +9,7 @@ from peft.utils.integrations import dequantize_module_weight
 from torch import Tensor, nn
 
 from geodiff_sar.core.errors import DataError
+from geodiff_sar.model.lora import require_weights_for_dora
 from geodiff_sar.model.lora_formats.canonical import Factors, Lora
 from geodiff_sar.model.lora_formats.peft_header import peft_tables
 from geodiff_sar.model.lora_formats.placed import of_part, peft_state, require_fit
@@ -30,8 +31,11 @@ def add_layers(model: nn.Module, lora: Lora, part: str, called: str) -> None:
 
     Raises:
         DataError: modules that the model lacks or has in another shape, or DoRA of rows without length.
+        OptionError: DoRA on weights that it cannot compute with.
     """
     require_fit(model, lora, part, called)
+    if any(factors.dora is not None for factors in of_part(lora, part).values()):
+        require_weights_for_dora(model)
     modules = {name: _as_peft(model, name, factors, lora.source) for name, factors in of_part(lora, part).items()}
     plain = {name: factors for name, factors in modules.items() if factors.dora is None}
     groups = {

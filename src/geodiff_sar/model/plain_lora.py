@@ -75,7 +75,7 @@ def add_plain_lora(transformer: SD3Transformer2DModel, lora: Lora, strength: flo
 
     Raises:
         DataError: modules that the transformer lacks or has in another shape, or DoRA of rows without length.
-        OptionError: DoRA on offloaded weights.
+        OptionError: DoRA on weights that it cannot compute with.
     """
     if not of_part(lora, "transformer"):
         return
