@@ -1,6 +1,7 @@
 """Ways to keep a base in less memory, against the whole base."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.base import load_base
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.lora import LoraOptions, add_lora, lora_state_dict
+from geodiff_sar.model.lora_formats.canonical import Factors, Lora
+from geodiff_sar.model.lora_formats.dora import Dora
 from geodiff_sar.model.memory import MemoryOptions
+from geodiff_sar.model.plain_lora import add_plain_lora
 from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.model.storage.base import block_linears
@@ -278,9 +282,6 @@ class TestOffloaded:
     def test_what_it_cannot_bear(self, files, chips_root, tiny_base, tmp_path):
         with pytest.raises(OptionError, match="'sharded' in a single process"):  # nothing is loaded for that
             opened(files, transformer="sharded")
-        transformer = opened(files, transformer="offloaded").transformer
-        with pytest.raises(OptionError, match="'offloaded' with a DoRA"):
-            add_lora(transformer, LoraOptions(rank=2, dora=True), seed=0)
         with pytest.raises(ValueError, match=r"without train\.gradient_checkpointing"):
             config_for(chips_root, tiny_base, tmp_path, {"memory": {"transformer": "offloaded"}})
 
@@ -289,6 +290,22 @@ class TestOffloaded:
         offloaded = {"memory": {"transformer": "offloaded"}}
         config = config_for(chips_root, tiny_base, tmp_path, offloaded, max_steps=2, gradient_checkpointing=True)
         assert train(whole) == train(config)
+
+
+@pytest.mark.parametrize("stored", ["offloaded", "fp8"])
+def test_what_a_dora_cannot_compute_with(stored, files, chips_root, tiny_base, tmp_path):
+    transformer = opened(files, transformer=stored).transformer
+    with pytest.raises(OptionError, match=f"'{stored}' with a DoRA"):
+        add_lora(transformer, LoraOptions(rank=2, dora=True), seed=0)
+    rows, columns = transformer.transformer_blocks[0].attn.to_q.weight.shape
+    factors = Factors(torch.ones(1, columns), torch.ones(rows, 1), 1.0)
+    name = "transformer.transformer_blocks.0.attn.to_q"
+    with pytest.raises(OptionError, match=f"'{stored}' with a DoRA"):
+        add_plain_lora(transformer, Lora({name: replace(factors, dora=Dora(torch.ones(rows)))}, {}, "x"))
+    add_plain_lora(transformer, Lora({name: factors}, {}, "x"))
+    given = {"memory": {"transformer": stored}, "lora": {"dora": True}}
+    with pytest.raises(ValueError, match=rf"{stored}.* with lora\.dora"):
+        config_for(chips_root, tiny_base, tmp_path, given, gradient_checkpointing=True)
 
 
 def stored_bytes(parameter: torch.Tensor) -> int:

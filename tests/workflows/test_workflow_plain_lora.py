@@ -10,6 +10,7 @@ from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.data.recipe import read_recipe
 from geodiff_sar.model.base import load_base
 from geodiff_sar.model.lora_formats.canonical import Factors, Lora
+from geodiff_sar.model.lora_formats.dora import Dora
 from geodiff_sar.model.text_lora import change_text
 from geodiff_sar.workflows.convert_lora import ConvertRequest, convert_lora
 from geodiff_sar.workflows.generate import generate_chips
@@ -50,7 +51,7 @@ def test_every_format_draws_the_same_chip(kohya, tiny_base, tmp_path, capsys):
         convert_lora(ConvertRequest(source=kohya, out=tmp_path / f"{to}.safetensors", to=to))
         found = chip(tiny_base, tmp_path / to, tmp_path / f"{to}.safetensors")[1]
         assert np.abs(found - wanted).max() <= 1
-    assert np.abs(chip(tiny_base, tmp_path / "zero", kohya, network_multiplier=0.0)[1] - without).max() <= 1
+    assert np.array_equal(chip(tiny_base, tmp_path / "zero", kohya, network_multiplier=0.0)[1], without)
 
     recipe = read_recipe(path)
     assert recipe["request"]["lora_weights"] == str(kohya)
@@ -139,23 +140,29 @@ def test_text_encoders_are_changed_as_by_merging(text_lora, tiny_base, capsys, s
     assert len({session.base.text.model_hash, without.model_hash, other}) == 3
 
 
-def test_a_dora_of_a_text_encoder_is_its_formula(tiny_base):
-    """W' = m (W + s BA) / |W + s BA| by rows (Liu et al. 2024, eq. 5)."""
+@pytest.mark.parametrize("strength", [1.0, 0.4, 0.0])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_dora_of_a_text_encoder_is_its_formula(tiny_base, mixed, strength):
+    """W' = m (W + s BA) / |W + s BA| by rows (Liu et al. 2024, eq. 5), W + strength (W' - W), beside one without DoRA."""
     base, plain = load_base(str(tiny_base)), load_base(str(tiny_base)).text.encoders
-    layer = plain.clip_g.text_model.encoder.layers[0].mlp.fc1
-    g = torch.Generator().manual_seed(1)
-    rows, columns = layer.weight.shape
-    factors = Factors(
-        0.4 * torch.randn(2, columns, generator=g), 0.4 * torch.randn(rows, 2, generator=g), 0.5,
-        1 + torch.rand(rows, generator=g),
-    )  # fmt: skip
-    with torch.no_grad():
-        changed = layer.weight + factors.delta().float()
-        layer.weight.copy_(factors.magnitude[:, None] * changed / changed.norm(dim=1, keepdim=True))
-    lora = Lora({"text_encoder_2.text_model.encoder.layers.0.mlp.fc1": factors}, {}, "a test", dora="peft")
-    assert change_text(base, lora, "key", 1.0) == ["CLIP-G"]
-    for found, wanted in zip(base.text.encode([CAPTION]), plain.encode([CAPTION]), strict=True):
+    g, modules, untouched = torch.Generator().manual_seed(1), {}, plain.encode([CAPTION])
+    for name in ("fc1", "fc2"):
+        layer = getattr(plain.clip_g.text_model.encoder.layers[0].mlp, name)
+        rows, columns = layer.weight.shape
+        down, up = 0.4 * torch.randn(2, columns, generator=g), 0.4 * torch.randn(rows, 2, generator=g)
+        magnitude = None if mixed and name == "fc2" else 1 + torch.rand(rows, generator=g)
+        with torch.no_grad():
+            changed = layer.weight + 0.5 * up @ down
+            if magnitude is not None:
+                changed = magnitude[:, None] * changed / changed.norm(dim=1, keepdim=True)
+            layer.weight += strength * (changed - layer.weight)
+        modules[f"text_encoder_2.text_model.encoder.layers.0.mlp.{name}"] = Factors(
+            down, up, 0.5, None if magnitude is None else Dora(magnitude)
+        )
+    assert change_text(base, Lora(modules, {}, "a test"), "key", strength) == ["CLIP-G"]
+    for found, wanted, before in zip(base.text.encode([CAPTION]), plain.encode([CAPTION]), untouched, strict=True):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+        assert torch.equal(found, before) == (strength == 0.0)
 
 
 def test_a_lora_of_text_encoders_alone_draws_another_chip(text_lora, tiny_base, tmp_path):

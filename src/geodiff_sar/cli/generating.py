@@ -63,7 +63,9 @@ def generate(
     geometry_scale: Annotated[
         float | None, typer.Option(help="guidance scale of the geometry, apart from the text")
     ] = None,
-    network_multiplier: Annotated[float, typer.Option(help="strength of the LoRA")] = 1.0,
+    network_multiplier: Annotated[
+        float, typer.Option(help="strength of the LoRA, times the change of each weight; 0 is the base")
+    ] = 1.0,
     negative_prompt: Annotated[str, typer.Option(help="what to guide away from")] = "",
     height: Annotated[int | None, typer.Option(help="pixels; default: the adapter's, else the base's")] = None,
     width: Annotated[int | None, typer.Option(help="pixels; default: the adapter's, else the base's")] = None,

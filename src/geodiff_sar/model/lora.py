@@ -11,7 +11,7 @@ from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError, OptionError
@@ -58,9 +58,11 @@ def add_lora(transformer: SD3Transformer2DModel, options: LoraOptions, seed: int
     """Add untrained LoRA layers (they change nothing yet); only they require gradients afterwards.
 
     Raises:
-        OptionError: a target or block matches nothing.
+        OptionError: a target or block matches nothing; or DoRA on weights that it cannot compute with.
     """
     _check_targets(transformer, options)
+    if options.dora:
+        require_weights_for_dora(transformer)
     blocks = r"\d+" if options.blocks == "all" else "|".join(str(block) for block in options.blocks)
     names = "|".join(re.escape(name) for name in options.target_modules)
     alpha: Any = options.alpha
@@ -82,23 +84,30 @@ def add_lora(transformer: SD3Transformer2DModel, options: LoraOptions, seed: int
 
 
 def settle_lora(transformer: SD3Transformer2DModel) -> None:
-    """Bring new LoRA layers to where the transformer computes: PEFT puts them beside the weights, which may be offloaded.
+    """Bring new LoRA layers to where the transformer computes: PEFT puts them beside the weights, which may be offloaded."""
+    for module in transformer.modules():
+        if isinstance(module, LoraLayer) and isinstance(module.get_base_layer(), OffloadedLinear):
+            module.lora_A.to(transformer.device)
+            module.lora_B.to(transformer.device)
+
+
+def require_weights_for_dora(model: nn.Module) -> None:
+    """Make sure that DoRA can compute with a model's weights, as it does where LoRA leaves them alone.
 
     Raises:
-        OptionError: DoRA, which computes with the weights themselves, on offloaded weights.
+        OptionError: some are offloaded, or in 8-bit floating point, in which torch has no arithmetic.
     """
-    for module in transformer.modules():
-        if not isinstance(module, LoraLayer) or not isinstance(module.get_base_layer(), OffloadedLinear):
+    for module in model.modules():
+        if not isinstance(module, nn.Linear):
             continue
-        if module.lora_variant:
+        offloaded, dtype = isinstance(module, OffloadedLinear), module.weight.dtype
+        if offloaded or dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
             raise OptionError(
                 "memory.transformer (--transformer-storage)",
-                "'offloaded' with a DoRA",
-                "a DoRA computes with the weights where they are",
+                f"'{'offloaded' if offloaded else 'fp8'}' with a DoRA",
+                "a DoRA computes with the weights where they are, in the format that they have",
                 "use another storage, or a LoRA without DoRA",
             )
-        module.lora_A.to(transformer.device)
-        module.lora_B.to(transformer.device)
 
 
 def float_trained(module: torch.nn.Module) -> None:
@@ -145,9 +154,32 @@ def fill_lora(transformer: SD3Transformer2DModel, state: dict[str, Tensor], sour
     set_peft_model_state_dict(transformer, {key.removeprefix("transformer."): value for key, value in state.items()})
 
 
-def set_lora_strength(transformer: SD3Transformer2DModel, multiplier: float) -> None:
-    """Scale the effect of the LoRA; 1 is as trained, 0 is the base model."""
-    transformer.set_adapters("default", multiplier)
+def set_lora_strength(model: nn.Module, strength: float) -> None:
+    """Multiply what the LoRA layers of a model change in its weights: ``W + strength (W' - W)``; 0 is the base, 1 as trained.
+
+    That is ``W + strength dW`` for LoRA, and for DoRA what ComfyUI's strength does. (PEFT's ``set_scale`` would multiply dW
+    inside the norm, and keep DoRA's lengths at 0; LyCORIS' multiplier keeps dW at 0 and takes the lengths away.)
+
+    Args:
+        model: with LoRA layers.
+        strength: any number; a later call replaces it.
+    """
+    for layer in model.modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        for adapter in layer.lora_A:
+            if adapter not in layer.lora_magnitude_vector:
+                layer.set_scale(adapter, strength)
+                continue
+            dora = layer.lora_magnitude_vector[adapter]  # gives (W' - W) x
+            if "strength" not in dict(dora.named_buffers()):
+                dora.register_buffer("strength", torch.ones(()), persistent=False)
+                dora.register_forward_hook(_times_strength)
+            dora.get_buffer("strength").fill_(strength)
+
+
+def _times_strength(module: nn.Module, _: Any, change: Tensor) -> Tensor:
+    return change * module.get_buffer("strength")
 
 
 @torch.no_grad()

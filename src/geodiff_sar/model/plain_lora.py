@@ -12,8 +12,8 @@ from geodiff_sar.model.base import BaseModel
 from geodiff_sar.model.lora import LoraOptions, set_lora_strength, settle_lora
 from geodiff_sar.model.lora_formats.canonical import Lora
 from geodiff_sar.model.lora_formats.files import read_lora
-from geodiff_sar.model.lora_formats.peft_header import peft_tables
-from geodiff_sar.model.lora_formats.placed import of_part, peft_state, require_fit
+from geodiff_sar.model.lora_formats.placed import of_part, require_fit
+from geodiff_sar.model.peft_layers import add_layers
 
 
 @dataclass
@@ -66,18 +66,20 @@ def read_plain_lora(files: AdapterFiles, base: BaseModel, mend_split_qkv: bool =
 
 
 def add_plain_lora(transformer: SD3Transformer2DModel, lora: Lora, strength: float = 1.0) -> None:
-    """Add what a LoRA changes in the transformer as PEFT layers named "default", in float32 and eval mode.
+    """Add what a LoRA changes in the transformer as PEFT layers, in float32 and eval mode.
+
+    Args:
+        transformer: of the base, with its weights.
+        lora: the LoRA; what it changes in text encoders is left out.
+        strength: factor of the change of each weight; 0 is the base.
 
     Raises:
-        DataError: modules that the transformer lacks or has in another shape.
+        DataError: modules that the transformer lacks or has in another shape, or DoRA of rows without length.
+        OptionError: DoRA on weights that it cannot compute with.
     """
-    require_fit(transformer, lora, "transformer", "transformer")
-    modules = of_part(lora, "transformer")
-    if not modules:
+    if not of_part(lora, "transformer"):
         return
-    state = {f"transformer.{name}": tensor for name, tensor in peft_state(modules).items()}
-    settings = {f"transformer.{key}": value for key, value in peft_tables(lora.modules)["transformer"].items()}
-    transformer.load_lora_adapter(state, prefix="transformer", adapter_name="default", metadata=settings)
+    add_layers(transformer, lora, "transformer", "transformer")
     settle_lora(transformer)
-    transformer.eval()
+    transformer.eval().requires_grad_(False)
     set_lora_strength(transformer, strength)

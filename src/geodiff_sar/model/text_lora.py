@@ -1,17 +1,13 @@
 """The part of a LoRA that changes text encoders, as PEFT layers on them."""
 
-from typing import Any
-
-from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
-
-from geodiff_sar.core.errors import DataError, OptionError
+from geodiff_sar.core.errors import OptionError
 from geodiff_sar.model.base import BaseModel
 from geodiff_sar.model.base_parts import T5
+from geodiff_sar.model.lora import set_lora_strength
 from geodiff_sar.model.lora_formats.canonical import Lora
-from geodiff_sar.model.lora_formats.peft_header import peft_tables
-from geodiff_sar.model.lora_formats.placed import of_part, peft_state, require_fit
+from geodiff_sar.model.lora_formats.placed import of_part, require_fit
 from geodiff_sar.model.part_size import TITLES
+from geodiff_sar.model.peft_layers import add_layers
 from geodiff_sar.model.text import TextEncoders
 
 ENCODERS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", T5: "t5"}
@@ -25,7 +21,7 @@ def change_text(base: BaseModel, lora: Lora, key: str, strength: float) -> list[
         base: the base.
         lora: a LoRA, of which the transformer's modules are not looked at.
         key: content hash of its file.
-        strength: factor of the change.
+        strength: factor of the change of each weight.
 
     Raises:
         DataError: modules that the encoders lack or have in another shape.
@@ -44,24 +40,11 @@ def change_text(base: BaseModel, lora: Lora, key: str, strength: float) -> list[
 
     def change(encoders: TextEncoders) -> None:
         for part in parts:
-            _add(getattr(encoders, ENCODERS[part]), lora, part, strength)
+            encoder = getattr(encoders, ENCODERS[part])
+            add_layers(encoder, lora, part, TITLES[part])
+            set_lora_strength(encoder, strength)
+            encoder.eval().requires_grad_(False)
 
     if parts:
         base.text.change(change, f"{key} {strength}")
     return [TITLES[part] for part in parts]
-
-
-def _add(encoder: Any, lora: Lora, part: str, strength: float) -> None:
-    inject_adapter_in_model(LoraConfig(**peft_tables(lora.modules)[part]), encoder, "default")
-    loaded = set_peft_model_state_dict(encoder, peft_state(of_part(lora, part)), "default")
-    if loaded.unexpected_keys:
-        raise DataError(
-            lora.source,
-            f"{len(loaded.unexpected_keys)} tensors found no place in {TITLES[part]}: {loaded.unexpected_keys[0]}",
-            "every tensor has its place",
-            "convert the file by `geodiff-sar convert-lora`, or leave it out",
-        )
-    for layer in encoder.modules():
-        if isinstance(layer, LoraLayer):
-            layer.set_scale("default", strength)
-    encoder.eval().requires_grad_(False)

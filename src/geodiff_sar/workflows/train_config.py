@@ -93,8 +93,10 @@ class TrainConfig(Options):
             raise ValueError(f'memory.transformer = "{self.memory.transformer}" with train_base = "full"')
         if self.memory.transformer == "offloaded" and not self.train.gradient_checkpointing:
             raise ValueError('memory.transformer = "offloaded" without train.gradient_checkpointing = true')
-        if self.memory.transformer == "offloaded" and self.lora.dora:
-            raise ValueError('memory.transformer = "offloaded" with lora.dora: a DoRA computes with the weights')
+        if self.memory.transformer in ("offloaded", "fp8") and self.lora.dora:
+            raise ValueError(
+                f'memory.transformer = "{self.memory.transformer}" with lora.dora: a DoRA computes with the weights'
+            )
         if self.memory.transformer == "sharded" and (self.train.compile or self.preview.prompts_file is not None):
             raise ValueError('memory.transformer = "sharded" with train.compile or preview.prompts_file')
         if len(set(self.inject)) != len(self.inject):

@@ -1,16 +1,18 @@
 """The one form in memory that every format is read into: two factors and a scale for each linear layer."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from geodiff_sar.model.lora_formats.dora import Divisor, Dora
+
 
 @dataclass(frozen=True)
 class Factors:
-    """The change of one layer's weight, ``dW = scale * up @ down`` (Hu et al. 2021, eq. 3, with scale = alpha / rank).
+    """The change of one layer's weight, ``dW = scale * up @ down`` (Hu et al. 2021, eq. 3, with scale = alpha / rank), and
+    the lengths that DoRA then gives its rows.
 
     A convolution has the kernel's axes behind those of ``down``; ``dW`` has them flattened into its columns.
 
@@ -18,13 +20,13 @@ class Factors:
         down: first factor, lora_A.
         up: second factor, lora_B.
         scale: what the product is multiplied by; alpha / rank, or alpha / sqrt(rank) for rank-stabilised LoRA.
-        magnitude: DoRA's length of each row of the changed weight (Liu et al. 2024, eq. 5); None: no DoRA.
+        dora: lengths of the rows of the changed weight; None: no DoRA.
     """
 
     down: Float[Tensor, "rank features_in *kernel"]
     up: Float[Tensor, "features_out rank *ones"]
     scale: float
-    magnitude: Float[Tensor, " features_out"] | None = None
+    dora: Dora | None = None
 
     @property
     def rank(self) -> int:
@@ -41,7 +43,7 @@ class Factors:
         return self.up.flatten(1).double() * self.scale, self.down.flatten(1).double()
 
     def delta(self) -> Float[Tensor, "features_out columns"]:
-        """The change of the weight, in float64."""
+        """``dW`` in float64; DoRA left out."""
         up, down = self.matrices()
         return up @ down
 
@@ -55,7 +57,6 @@ class Lora:
             ``transformer``, ``text_encoder`` (CLIP-L), ``text_encoder_2`` (CLIP-G) or ``text_encoder_3`` (T5).
         metadata: texts of the file's header.
         source: the file, for messages.
-        dora: which convention the magnitudes follow; peft: ``lora_magnitude_vector``, lycoris: ``dora_scale``; None: no DoRA.
         thirds: fused modules that show the split-qkv defect, see ``split_qkv``.
         mended: whether these were given the scale that they were meant to have.
     """
@@ -63,9 +64,13 @@ class Lora:
     modules: dict[str, Factors]
     metadata: dict[str, str]
     source: str
-    dora: Literal["peft", "lycoris"] | None = None
     thirds: list[str] = field(default_factory=list)
     mended: bool = False
+
+    def with_dora(self, over: Divisor | None = None) -> list[str]:
+        """Modules that have DoRA magnitudes; given ``over``, those of this rule alone."""
+        found = ((name, factors.dora) for name, factors in self.modules.items())
+        return [name for name, dora in found if dora is not None and over in (None, dora.over)]
 
     @property
     def width(self) -> int | None:

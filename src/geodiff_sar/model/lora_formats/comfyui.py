@@ -2,6 +2,7 @@
 
 ComfyUI (``comfy/lora.py``, ``comfy/weight_adapter/lora.py``) scales by the tensor ``<module>.alpha`` over the rank, by 1
 without it, and never reads PEFT's header. It takes lora_up/lora_down and lora_B/lora_A alike; the first is the older.
+``dora_scale`` under these names is taken as ComfyUI applies it, see ``dora``.
 """
 
 from collections.abc import Sequence
@@ -24,13 +25,16 @@ class ComfyuiFormat(LoraFormat):
         return any(name.startswith(("diffusion_model.", "text_encoders.")) for name in file.tensors)
 
     def read(self, file: TensorFile, mend_split_qkv: bool) -> Lora:
-        return read_original(file, lambda name: name, mend_split_qkv)
+        return read_original(file, lambda name: name, mend_split_qkv, scale_over="base")
 
     def arrange(self, lora: Lora) -> list[Written]:
-        if lora.dora == "peft":  # what was dora_scale stays dora_scale: ComfyUI reads both files alike
-            refuse_dora(
-                lora, "ComfyUI applies DoRA by the row norms of the base weight, PEFT by those of the changed one"
-            )
+        refuse_dora(
+            lora,
+            "its lengths are divided by the row norms of the changed weight (PEFT, LyCORIS, OneTrainer); ComfyUI divides by"
+            " those of the base weight, and would draw something else",
+            over="changed",
+            remedy="convert to diffusers, or use it with `geodiff-sar generate`",
+        )
         return arrange_original(lora)
 
     def spell(self, written: Sequence[Written], lora: Lora, title: str) -> tuple[dict[str, Tensor], dict[str, str]]:

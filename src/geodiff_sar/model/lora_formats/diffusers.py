@@ -8,10 +8,11 @@ from geodiff_sar.core.errors import DataError
 from geodiff_sar.model.lora_formats import LORA_FORMATS
 from geodiff_sar.model.lora_formats.base import LoraFormat, Written
 from geodiff_sar.model.lora_formats.canonical import Lora
-from geodiff_sar.model.lora_formats.header import kept
+from geodiff_sar.model.lora_formats.header import kept, refuse_dora
 from geodiff_sar.model.lora_formats.modules import TEXT_PARTS, known
 from geodiff_sar.model.lora_formats.pairs import factors_of, gather, module_and_kind
 from geodiff_sar.model.lora_formats.peft_header import KEY, PeftSettings, peft_header
+from geodiff_sar.model.lora_formats.placed import peft_magnitude
 from geodiff_sar.model.tensor_file import TensorFile
 
 PREFIXES = ("base_model.model.transformer.", "base_model.model.", "transformer.", "")
@@ -32,20 +33,26 @@ class DiffusersFormat(LoraFormat):
             rank = 0 if pair.down is None or not pair.down.ndim else pair.down.shape[0]
             scale = settings.scale(name, rank) if rank else None
             lora.modules[name] = factors_of(file.path, name, pair, scale)
-            if pair.magnitude is not None or pair.dora_scale is not None:
-                lora.dora = "peft" if pair.dora_scale is None else "lycoris"
+            settings.check_dora(name, lora.modules[name].dora is not None)
         return lora
 
     def arrange(self, lora: Lora) -> list[Written]:
+        refuse_dora(
+            lora,
+            "ComfyUI divides their lengths by the row norms of the base weight, PEFT by those of the changed weight, and no"
+            " base is at hand here to tell one from the other",
+            over="base",
+            remedy="use the file itself with `geodiff-sar generate`, or convert the one that the training wrote",
+        )
         for part in ("transformer", *TEXT_PARTS):
-            mine = [factors for name, factors in lora.modules.items() if name.startswith(f"{part}.")]
-            count = sum(factors.magnitude is not None for factors in mine)
+            mine = [name for name in lora.modules if name.startswith(f"{part}.")]
+            count = sum(name.startswith(f"{part}.") for name in lora.with_dora())
             if 0 < count < len(mine):
                 raise DataError(
                     lora.source,
                     f"{count} of {len(mine)} modules of '{part}' have DoRA magnitudes",
-                    "PEFT has DoRA in all modules of a part or in none",
-                    "leave it in the format it has",
+                    "PEFT has DoRA in all modules of a part or in none: the others would get the lengths of the base's rows",
+                    "leave it in the format it has; `geodiff-sar generate` takes it",
                 )
         return [Written(name, factors, (name,)) for name, factors in lora.modules.items()]
 
@@ -56,8 +63,8 @@ class DiffusersFormat(LoraFormat):
                 module.factors.down.clone()
             )  # q, k and v may share one; a file may not
             state[f"{module.name}.lora_B.weight"] = module.factors.up.contiguous()
-            if module.factors.magnitude is not None:
-                state[f"{module.name}.lora_magnitude_vector"] = module.factors.magnitude.contiguous()
+            if module.factors.dora is not None:
+                state[f"{module.name}.lora_magnitude_vector"] = peft_magnitude(module.factors)
         header = {**kept(lora), "format": "pt", KEY: peft_header({module.name: module.factors for module in written})}
         return state, header
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.model.lora_formats.base import Written
 from geodiff_sar.model.lora_formats.canonical import Factors, Lora
+from geodiff_sar.model.lora_formats.dora import Divisor
 
 OF_THE_FILE = ("format", "lora_adapter_metadata", "sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")
 """Texts that are about the names or bytes of the source file, and so are not copied."""
@@ -58,15 +59,30 @@ def original_header(written: Sequence[Written], lora: Lora, title: str) -> dict[
     return header
 
 
-def refuse_dora(lora: Lora, reason: str) -> None:
-    """A DataError if the LoRA has DoRA magnitudes; ``reason`` says why the format cannot hold them."""
-    if lora.dora is not None:
-        count = sum(factors.magnitude is not None for factors in lora.modules.values())
+def refuse_dora(
+    lora: Lora,
+    reason: str,
+    over: Divisor | None = None,
+    remedy: str = "convert to diffusers, or train without DoRA",
+) -> None:
+    """Make sure that a LoRA has no DoRA that a format cannot hold.
+
+    Args:
+        lora: the LoRA.
+        reason: why the format cannot hold it.
+        over: the rule that it cannot hold; None: either.
+        remedy: what to do instead.
+
+    Raises:
+        DataError: it has.
+    """
+    found = lora.with_dora(over)
+    if found:
         raise DataError(
             lora.source,
-            f"is DoRA: {count} modules have magnitudes",
+            f"is DoRA: {len(found)} of {len(lora.modules)} modules have magnitudes, '{found[0]}' the first",
             reason,
-            "convert to diffusers, or train without DoRA",
+            remedy,
         )
 
 

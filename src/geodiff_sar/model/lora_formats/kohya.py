@@ -1,4 +1,7 @@
-"""kohya-ss/sd-scripts, ``networks/lora_sd3.py``: one flat name for each module, alpha as a tensor."""
+"""kohya-ss/sd-scripts, ``networks/lora_sd3.py``: one flat name for each module, alpha as a tensor.
+
+LyCORIS, trained through sd-scripts, has the same names; its ``dora_scale`` is read, see ``dora``.
+"""
 
 from collections.abc import Sequence
 
@@ -29,7 +32,7 @@ class KohyaFormat(LoraFormat):
         return read_original(file, kohya_to_comfy, mend_split_qkv)
 
     def arrange(self, lora: Lora) -> list[Written]:
-        refuse_dora(lora, "sd-scripts' LoRA of SD3 has no DoRA")
+        refuse_dora(lora, "sd-scripts' LoRA of SD3 has no DoRA, and ComfyUI would divide by other norms")
         return arrange_original(lora)
 
     def spell(self, written: Sequence[Written], lora: Lora, title: str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.model.lora_formats.base import Written
 from geodiff_sar.model.lora_formats.canonical import Factors, Lora, swapped_halves
+from geodiff_sar.model.lora_formats.dora import Divisor
 from geodiff_sar.model.lora_formats.modules import canonical_to_comfy, comfy_to_canonical
 from geodiff_sar.model.lora_formats.pairs import factors_of, gather, unplaced
 from geodiff_sar.model.lora_formats.qkv import fuse, take_apart
@@ -15,13 +16,19 @@ from geodiff_sar.model.lora_formats.split_qkv import has_a_third, mended
 from geodiff_sar.model.tensor_file import TensorFile
 
 
-def read_original(file: TensorFile, place: Callable[[str], str | None], mend_split_qkv: bool) -> Lora:
+def read_original(
+    file: TensorFile,
+    place: Callable[[str], str | None],
+    mend_split_qkv: bool,
+    scale_over: Divisor = "changed",
+) -> Lora:
     """Read a file with fused q, k and v.
 
     Args:
         file: the LoRA.
         place: from a module's name in the file to ComfyUI's name; None where there is no such module.
         mend_split_qkv: see ``LoraFormat.read``.
+        scale_over: what ``dora_scale`` is divided by.
 
     Raises:
         DataError: see ``LoraFormat.read``.
@@ -32,10 +39,8 @@ def read_original(file: TensorFile, place: Callable[[str], str | None], mend_spl
     if lost:
         raise unplaced(file.path, lost)
     for name, pair in pairs.items():
-        factors = factors_of(file.path, name, pair, None)
+        factors = factors_of(file.path, name, pair, None, scale_over)
         canonical = comfy_to_canonical(name) or ()
-        if pair.dora_scale is not None or pair.magnitude is not None:
-            lora.dora = "lycoris" if pair.dora_scale is not None else "peft"
         if len(canonical) == 1:
             lora.modules[canonical[0]] = _swapped(canonical[0], factors)
             continue
@@ -89,8 +94,9 @@ def spell_original(written: Sequence[Written], respell: Callable[[str], str]) ->
         state[f"{name}.lora_down.weight"] = factors.down.contiguous()
         state[f"{name}.lora_up.weight"] = factors.up.contiguous()
         state[f"{name}.alpha"] = alpha_tensor(factors)
-        if factors.magnitude is not None:
-            state[f"{name}.dora_scale"] = factors.magnitude.reshape(-1, 1).contiguous()
+        if factors.dora is not None:
+            shape = (-1, *[1] * (factors.down.ndim - 1))
+            state[f"{name}.dora_scale"] = factors.dora.magnitude.reshape(shape).contiguous()
     return state
 
 
@@ -109,5 +115,5 @@ def _swapped(name: str, factors: Factors) -> Factors:
     )
     if not alone:
         return factors
-    magnitude = None if factors.magnitude is None else swapped_halves(factors.magnitude)
-    return Factors(factors.down, swapped_halves(factors.up), factors.scale, magnitude)
+    dora = None if factors.dora is None else factors.dora.of(swapped_halves(factors.dora.magnitude))
+    return Factors(factors.down, swapped_halves(factors.up), factors.scale, dora)

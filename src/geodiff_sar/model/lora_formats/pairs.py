@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.model.lora_formats.canonical import Factors
+from geodiff_sar.model.lora_formats.dora import Divisor, Dora
 from geodiff_sar.model.lora_formats.foreign import looks_like
 from geodiff_sar.model.tensor_file import TensorFile
 
@@ -91,16 +92,17 @@ def unplaced(path: Path, names: Iterable[str]) -> DataError:
     )
 
 
-def factors_of(path: Path, name: str, pair: Pair, scale: float | None) -> Factors:
+def factors_of(path: Path, name: str, pair: Pair, scale: float | None, scale_over: Divisor = "changed") -> Factors:
     """Factors of one module.
 
     Args:
         path, name: for messages.
         pair: its tensors.
         scale: as the file's header says; None: by the alpha tensor, or 1 without one.
+        scale_over: what ``dora_scale`` is divided by.
 
     Raises:
-        DataError: a factor is missing, shapes do not fit, or alpha contradicts the header.
+        DataError: a factor is missing, shapes do not fit, alpha contradicts the header, or DoRA of columns.
     """
     if pair.down is None or pair.up is None:
         missing = "lora_down (lora_A)" if pair.down is None else "lora_up (lora_B)"
@@ -116,7 +118,7 @@ def factors_of(path: Path, name: str, pair: Pair, scale: float | None) -> Factor
                 "one scale for each module",
             )
         scale = alpha / rank if scale is None else scale
-    return Factors(pair.down, pair.up, 1.0 if scale is None else scale, _magnitude(path, name, pair))
+    return Factors(pair.down, pair.up, 1.0 if scale is None else scale, _dora(path, name, pair, scale_over))
 
 
 def _check_numbers(path: Path, key: str, tensor: Tensor) -> None:
@@ -146,21 +148,31 @@ def _alpha(path: Path, name: str, tensor: Tensor) -> float:
     return value
 
 
-def _magnitude(path: Path, name: str, pair: Pair) -> Tensor | None:
+def _dora(path: Path, name: str, pair: Pair, scale_over: Divisor) -> Dora | None:
     assert pair.up is not None
+    assert pair.down is not None
+    if pair.magnitude is not None and pair.dora_scale is not None:
+        raise _bad(path, f"'{name}' has lora_magnitude_vector and dora_scale", "one of the two, or none")
     tensor = pair.magnitude if pair.dora_scale is None else pair.dora_scale
     if tensor is None:
         return None
-    rows = pair.up.shape[0]
-    by_row = tensor.shape[0] == rows if tensor.ndim else False
-    if tensor.numel() != rows or not by_row or (pair.magnitude is not None and pair.dora_scale is not None):
+    rows, columns, kernel = pair.up.shape[0], pair.down.shape[1], [1] * (pair.down.ndim - 2)
+    shape, of_columns = (rows, 1, *kernel), (1, columns, *kernel)
+    if pair.dora_scale is None:
+        shape, of_columns = (1, rows, *kernel) if kernel else (rows,), None
+    if tuple(tensor.shape) == shape:
+        return Dora(tensor.reshape(rows), "changed" if pair.dora_scale is None else scale_over)
+    if tuple(tensor.shape) == of_columns:
         raise _bad(
             path,
-            f"DoRA magnitudes of '{name}' have shape {tuple(tensor.shape)}",
-            f"one for each of its {rows} rows; those of columns (an older LyCORIS) mean another network",
-            "train it again with magnitudes of rows (wd_on_output), or without DoRA",
+            f"DoRA of '{name}' has a length for each of {columns} columns, shape {tuple(tensor.shape)}, as LyCORIS writes it"
+            " before 3.2 or with wd_on_output=False, and OneTrainer without its output axis",
+            f"a length for each of the {rows} rows: scaled columns are another network, for which PEFT has no form",
+            "train it again with wd_on_output=True, or without DoRA; ComfyUI takes the file as it is",
         )
-    return tensor.reshape(rows)
+    raise _bad(
+        path, f"DoRA magnitudes of '{name}' have shape {tuple(tensor.shape)}", f"{shape}: one for each of its rows"
+    )
 
 
 def _bad(

@@ -53,6 +53,25 @@ class PeftSettings:
         alpha = self._number(settings, "alpha_pattern", "lora_alpha", module, 8.0)
         return alpha / math.sqrt(rank) if settings.get("use_rslora") is True else alpha / rank
 
+    def check_dora(self, name: str, has: bool) -> None:
+        """Make sure that a module has DoRA magnitudes where the header says so, and only there.
+
+        Args:
+            name: ``<part>.<module>``.
+            has: whether the file has magnitudes for it.
+
+        Raises:
+            DataError: the header says otherwise.
+        """
+        says = self.parts.get(name.partition(".")[0], {}).get("use_dora")
+        if isinstance(says, bool) and says != has:
+            raise DataError(
+                self.path,
+                f"'{name}' has {'' if has else 'no '}DoRA magnitudes, the header says use_dora = {str(says).lower()}",
+                "PEFT has DoRA in all modules of a part or in none, as its header says",
+                "write the file again with the program it comes from",
+            )
+
     def _number(
         self, settings: Mapping[str, Any], pattern: str, key: str, module: str, default: float | None = None
     ) -> float:
@@ -98,7 +117,7 @@ def peft_tables(modules: Mapping[str, Factors]) -> dict[str, dict[str, Any]]:
             "alpha_pattern": {name: value for name, value in alphas.items() if value != alpha},
             "target_modules": sorted(mine),
             "use_rslora": False,
-            "use_dora": any(factors.magnitude is not None for factors in mine.values()),
+            "use_dora": any(factors.dora is not None for factors in mine.values()),
         }
     return tables
 

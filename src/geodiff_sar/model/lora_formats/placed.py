@@ -42,9 +42,18 @@ def peft_state(modules: Mapping[str, Factors]) -> dict[str, Tensor]:
     for name, factors in modules.items():
         state[f"{name}.lora_A.weight"] = factors.down.float().contiguous()
         state[f"{name}.lora_B.weight"] = factors.up.float().contiguous()
-        if factors.magnitude is not None:
-            state[f"{name}.lora_magnitude_vector"] = factors.magnitude.float()
+        if factors.dora is not None:
+            state[f"{name}.lora_magnitude_vector"] = peft_magnitude(factors).float()
     return state
+
+
+def peft_magnitude(factors: Factors) -> Tensor:
+    """DoRA's lengths in the shape of PEFT: (out,), or (1, out, 1, 1) for a convolution (``_DoraConvNdLayer``)."""
+    assert factors.dora is not None
+    assert factors.dora.over == "changed"
+    kernel = factors.down.ndim - 2
+    shape = (1, -1, *[1] * kernel) if kernel else (-1,)
+    return factors.dora.magnitude.reshape(shape).contiguous()
 
 
 def _fits(model: nn.Module, name: str, factors: Factors) -> bool:

@@ -20,12 +20,12 @@ def fuse(parts: Sequence[Factors | None], name: str, source: str) -> Factors:
         name, source: for messages.
 
     Raises:
-        DataError: shapes that differ, or DoRA of some of the three only.
+        DataError: shapes that differ, or DoRA of some of the three only or of two kinds.
     """
     present = [part for part in parts if part is not None]
     first = present[0]
     shapes = {(part.down.shape[1], part.up.shape[0]) for part in present}
-    with_magnitude = [part for part in present if part.magnitude is not None]
+    doras = [part.dora for part in present if part.dora is not None]
     if len(shapes) > 1 or any(part.down.ndim != 2 for part in present):
         raise DataError(
             source,
@@ -33,11 +33,12 @@ def fuse(parts: Sequence[Factors | None], name: str, source: str) -> Factors:
             "q, k and v have the same shape",
             "write the file again with the program it comes from",
         )
-    if with_magnitude and len(with_magnitude) < 3:
+    if doras and (len(doras) < 3 or len({dora.over for dora in doras}) > 1):
+        kinds = "" if len(doras) < 3 else ", of two kinds"
         raise DataError(
             source,
-            f"'{name}' has DoRA magnitudes for {len(with_magnitude)} of q, k and v",
-            "one matrix holds q, k and v, so all or none have them",
+            f"'{name}' has DoRA magnitudes for {len(doras)} of q, k and v{kinds}",
+            "one matrix holds q, k and v, so all or none have them, of one kind",
             "convert to diffusers, which keeps them apart",
         )
     downs = _distinct(present)
@@ -50,10 +51,8 @@ def fuse(parts: Sequence[Factors | None], name: str, source: str) -> Factors:
         if part is not None and up is not None:
             place = next(number for number, down in enumerate(downs) if torch.equal(down, part.down))
             fused[third * rows : (third + 1) * rows, starts[place] : starts[place + 1]] = up
-    magnitude = (
-        torch.cat([part.magnitude for part in present if part.magnitude is not None]) if with_magnitude else None
-    )
-    return Factors(torch.cat(downs), fused, first.scale, magnitude)
+    dora = doras[0].of(torch.cat([dora.magnitude for dora in doras])) if doras else None
+    return Factors(torch.cat(downs), fused, first.scale, dora)
 
 
 def take_apart(fused: Factors) -> tuple[Factors | None, Factors | None, Factors | None] | None:
@@ -65,15 +64,16 @@ def take_apart(fused: Factors) -> tuple[Factors | None, Factors | None, Factors 
     if fused.up.shape[0] % 3 or fused.down.ndim != 2:
         return None
     thirds = fused.up.chunk(3, dim=0)
-    magnitudes = (None, None, None) if fused.magnitude is None else fused.magnitude.chunk(3, dim=0)
+    dora = fused.dora
+    doras = (None, None, None) if dora is None else tuple(dora.of(third) for third in dora.magnitude.chunk(3, dim=0))
     untrained = not bool(fused.up.any())
     apart: list[Factors | None] = []
-    for up, magnitude in zip(thirds, magnitudes, strict=True):
+    for up, own in zip(thirds, doras, strict=True):
         used = (up != 0).any(dim=0)
-        if untrained or bool(used.all()) or (magnitude is not None and not bool(used.any())):
-            apart.append(Factors(fused.down, up.contiguous(), fused.scale, magnitude))
+        if untrained or bool(used.all()) or (own is not None and not bool(used.any())):
+            apart.append(Factors(fused.down, up.contiguous(), fused.scale, own))
         elif bool(used.any()):
-            apart.append(Factors(fused.down[used], up[:, used].contiguous(), fused.scale, magnitude))
+            apart.append(Factors(fused.down[used], up[:, used].contiguous(), fused.scale, own))
         else:
             apart.append(None)
     return apart[0], apart[1], apart[2]

@@ -35,7 +35,7 @@ def has_a_third(fused: Factors, metadata: Mapping[str, str]) -> bool:
 
 def mended(fused: Factors) -> Factors:
     """The pair with the scale it was trained with: alpha / r instead of alpha / (3 r)."""
-    return Factors(fused.down, fused.up, 3.0 * fused.scale, fused.magnitude)
+    return Factors(fused.down, fused.up, 3.0 * fused.scale, fused.dora)
 
 
 def _block_diagonal(up: torch.Tensor) -> bool:

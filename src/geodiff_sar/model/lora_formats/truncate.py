@@ -22,7 +22,7 @@ def truncated(module: Written, rank: int, source: str) -> Written:
     """
     if module.factors.rank <= rank:
         return module
-    if module.factors.magnitude is not None:
+    if module.factors.dora is not None:
         raise DataError(
             source, f"'{module.name}' is DoRA", "a DoRA keeps its rank", "convert without --rank, or train at that rank"
         )
@@ -43,5 +43,5 @@ def truncated(module: Written, rank: int, source: str) -> Written:
 def in_float32(module: Written) -> Written:
     """The module with its factors in float32."""
     factors = module.factors
-    magnitude = None if factors.magnitude is None else factors.magnitude.float()
-    return replace(module, factors=Factors(factors.down.float(), factors.up.float(), factors.scale, magnitude))
+    dora = None if factors.dora is None else factors.dora.of(factors.dora.magnitude.float())
+    return replace(module, factors=Factors(factors.down.float(), factors.up.float(), factors.scale, dora))

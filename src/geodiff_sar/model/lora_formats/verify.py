@@ -1,4 +1,10 @@
-"""Whether a written file changes every weight as its source does."""
+"""Whether a written file changes every weight as its source does.
+
+Without DoRA the changes themselves are compared. What a DoRA does depends on the base weight, so both are applied to one,
+each by the rule of its own format, and the changed weights are compared. That base is random, with as many rows as the layer
+has, each about as long as the change: beside much longer ones, the row norms of base and changed weight could not be told
+apart.
+"""
 
 import math
 from collections.abc import Sequence
@@ -14,6 +20,9 @@ EXACT = 1e-6
 
 AS_STATED = 1e-5
 """How far the error of a truncation may be from the one that was stated."""
+
+OUTSIDE = 8
+"""Directions of a random base weight outside the span of the change."""
 
 
 def verify(source: Lora, copy: Lora, written: Sequence[Written]) -> float:
@@ -47,9 +56,10 @@ def verify(source: Lora, copy: Lora, written: Sequence[Written]) -> float:
             found = _difference(source, copy, (name,))
             if not found <= EXACT:
                 raise _differs(copy, name, f"differs by {found:.3g} of its size")
-            ours, theirs = _magnitude(source, name), _magnitude(copy, name)
-            if (ours is None) != (theirs is None) or (ours is not None and not torch.equal(ours, _like(theirs, ours))):
-                raise _differs(copy, name, "has other DoRA magnitudes")
+            worst = max(worst, found)
+            found = _dora_difference(source.modules.get(name), copy.modules.get(name))
+            if not found <= EXACT:
+                raise _differs(copy, name, f"with its DoRA changes a base weight to one that differs by {found:.3g}")
             worst = max(worst, found)
     return worst
 
@@ -77,12 +87,38 @@ def _product(one: Factors | None, other: Factors | None) -> float:
     return float(((up.T @ other_up) * (down @ other_down.T)).sum())
 
 
-def _magnitude(lora: Lora, name: str) -> torch.Tensor | None:
-    return lora.modules[name].magnitude if name in lora.modules else None
+def _dora_difference(ours: Factors | None, theirs: Factors | None) -> float:
+    """Relative Frobenius difference of what a random base weight becomes by two modules; 0 where neither has DoRA.
+
+    Norms of rows are the same in every orthonormal basis of the columns, and both changes lie in the span of the rows of
+    their ``down``: so a basis of that span, and some directions outside of it for the base, stand for all columns.
+    """
+    present = [factors for factors in (ours, theirs) if factors is not None]
+    if all(factors.dora is None for factors in present):
+        return 0.0
+    basis, _ = torch.linalg.qr(torch.cat([factors.matrices()[1] for factors in present]).T)
+    base = _trial_weight(present[0], basis.shape[1] + OUTSIDE)
+    wanted, found = (base if factors is None else _changed(factors, base, basis) for factors in (ours, theirs))
+    return float((found - wanted).norm() / wanted.norm())
 
 
-def _like(tensor: torch.Tensor | None, other: torch.Tensor) -> torch.Tensor:
-    return torch.empty(0) if tensor is None else tensor.to(other.dtype)
+def _trial_weight(factors: Factors, columns: int) -> torch.Tensor:
+    """A random base weight for a layer, (out, columns) in float64, the same at every call.
+
+    Entries are normal. Each row has another length, between half and twice that of the change's rows in the mean, so that
+    every rule of DoRA gives another weight.
+    """
+    rows, generator = factors.up.shape[0], torch.Generator().manual_seed(0)
+    length = math.sqrt(_product(factors, factors) / rows) or 1.0
+    base = torch.randn(rows, columns, generator=generator).double() * (length / math.sqrt(columns))
+    return base * torch.exp2(2 * torch.rand(rows, 1, generator=generator).double() - 1)
+
+
+def _changed(factors: Factors, base: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+    """What a base weight becomes, given in a basis (columns, size) of the span of ``down`` and directions outside of it."""
+    up, down = factors.matrices()
+    delta = torch.nn.functional.pad(up @ (down @ basis), (0, OUTSIDE))
+    return base + delta if factors.dora is None else factors.dora.applied(base, delta)
 
 
 def _differs(copy: Lora, name: str, found: str) -> DataError:
