@@ -60,6 +60,29 @@ def test_every_format_draws_the_same_chip(kohya, tiny_base, tmp_path, capsys):
         assert np.array_equal(np.asarray(picture), wanted)
 
 
+def test_mixed_ranks_are_said_as_they_are(tiny_base, tmp_path, capsys):
+    shapes = original_shapes(16, TINY["transformer"]["layers"], (0,), 32, 16)
+    state, first = {}, "joint_blocks.0.x_block.attn.proj"
+    for number, (module, rank) in enumerate(
+        {first: 2, "joint_blocks.0.x_block.mlp.fc1": 5, "joint_blocks.0.x_block.mlp.fc2": 5}.items()
+    ):
+        one = original_lora(tmp_path / "one.safetensors", "kohya", number, [module], rank=rank, shapes=shapes)
+        state |= load_file(one)
+    state["lora_unet_joint_blocks_0_x_block_mlp_fc2.alpha"] = torch.tensor(2.5)
+    (tmp_path / "one.safetensors").unlink()
+    save_file(state, tmp_path / "mixed.safetensors")
+    session = opened(tiny_base, tmp_path / "mixed.safetensors", network_multiplier=0.5)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "kohya; 1 of rank 2 (alpha 6), 1 of rank 5 (alpha 2.5), 1 of rank 5 (alpha 6)" in said
+    assert session.adapter.has_lora
+    assert session.adapter.record.lora is None  # no single rank or alpha is claimed for the file
+    assert session.pipeline is not None
+    state["lora_unet_joint_blocks_0_x_block_mlp_fc2.lora_up.weight"] = torch.ones(16, 4)  # mixed within one module
+    save_file(state, tmp_path / "torn.safetensors")
+    with pytest.raises(DataError, match=r"torn\.safetensors: '.*mlp\.fc2' has down \(5, 64\) and up \(16, 4\)"):
+        opened(tiny_base, tmp_path / "torn.safetensors")
+
+
 def test_the_split_qkv_defect_is_mended_on_request(kohya, tiny_base, tmp_path, capsys):
     convert_lora(ConvertRequest(source=kohya, out=tmp_path / "m.safetensors", to="diffusers", mend_split_qkv=True))
     wanted = chip(tiny_base, tmp_path / "converted", tmp_path / "m.safetensors")[1]

@@ -23,7 +23,10 @@ from geodiff_sar.cli.base_options import (
 @app.command()
 def generate(
     pretrained_model: Pretrained = "mini",
-    lora_weights: Annotated[str | None, typer.Option(help="adapter: the training's folder, file, or a glob")] = None,
+    lora_weights: Annotated[
+        str | None,
+        typer.Option(help="adapter: the training's folder, file, or a glob; or a LoRA file of another program"),
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="caption, see docs/formats.md")] = None,
     prompts_file: Annotated[Path | None, typer.Option(help=".txt, .json or .toml with prompts and flags")] = None,
     azimuths: Annotated[

@@ -22,7 +22,9 @@ def show(file: Annotated[Path, typer.Argument(help="a PNG that this tool wrote")
 @app.command(name="check-weights")
 def check_weights(
     pretrained_model: Pretrained = "mini",
-    lora_weights: Annotated[str | None, typer.Option(help="an adapter: folder, file or glob")] = None,
+    lora_weights: Annotated[
+        str | None, typer.Option(help="an adapter: folder, file or glob; or a LoRA file of another program")
+    ] = None,
     clip_l: ClipL = None,
     clip_g: ClipG = None,
     t5xxl: T5Xxl = None,

@@ -83,6 +83,11 @@ class LoadedAdapter:
     record: AdapterRecord
     files: AdapterFiles
 
+    @property
+    def has_lora(self) -> bool:
+        """Whether it changes weights by a LoRA, whose strength can be chosen."""
+        return self.record.lora is not None
+
 
 def save_adapter(
     folder: Path,

@@ -21,11 +21,6 @@ class AdapterFiles:
     record: Path
 
     @property
-    def plain(self) -> bool:
-        """Whether this is a LoRA file alone."""
-        return self.record == self.weights
-
-    @property
     def sha256(self) -> str:
         """Content hash over all files."""
         files = [file for file in (self.weights, self.fusion_weights, self.record) if file is not None]

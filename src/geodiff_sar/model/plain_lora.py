@@ -9,7 +9,7 @@ from geodiff_sar.core.errors import OptionError
 from geodiff_sar.model.adapter import AdapterRecord, LoadedAdapter
 from geodiff_sar.model.adapter_files import AdapterFiles
 from geodiff_sar.model.base import BaseModel
-from geodiff_sar.model.lora import LoraOptions, set_lora_strength, settle_lora
+from geodiff_sar.model.lora import set_lora_strength, settle_lora
 from geodiff_sar.model.lora_formats.canonical import Lora
 from geodiff_sar.model.lora_formats.files import read_lora
 from geodiff_sar.model.lora_formats.placed import of_part, require_fit
@@ -18,9 +18,22 @@ from geodiff_sar.model.peft_layers import add_layers
 
 @dataclass
 class PlainLora(LoadedAdapter):
-    """A LoRA without record and conditioning weights; its record is made of the base's own settings."""
+    """A LoRA without record and conditioning weights.
+
+    Its record is made of the base's own settings and says nothing of the LoRA: the modules of ``lora`` may have different
+    ranks and alphas, which no ``LoraOptions`` describes.
+
+    Attributes:
+        lora: what the file holds.
+        form: name of its format.
+    """
 
     lora: Lora
+    form: str
+
+    @property
+    def has_lora(self) -> bool:
+        return True
 
 
 def read_plain_lora(files: AdapterFiles, base: BaseModel, mend_split_qkv: bool = False) -> PlainLora:
@@ -48,7 +61,6 @@ def read_plain_lora(files: AdapterFiles, base: BaseModel, mend_split_qkv: bool =
             " meant; --mend-split-qkv gives it to them, here and in `geodiff-sar convert-lora IN OUT --to diffusers`"
         )
     require_fit(base.skeleton, lora, "transformer", "transformer")
-    first = next(iter(lora.modules.values()))
     record = AdapterRecord(
         base=base.name,
         base_hash=base.hash,
@@ -57,12 +69,11 @@ def read_plain_lora(files: AdapterFiles, base: BaseModel, mend_split_qkv: bool =
         remap=base.settings.remap,
         resolution=base.settings.resolution,
         t5_length=base.text.t5_length,
-        lora=LoraOptions(rank=first.rank),
         conditioning=None,
         inject=[],
         image_condition=f"none ({name} LoRA)",
     )
-    return PlainLora(None, record, files, lora)
+    return PlainLora(None, record, files, lora, name)
 
 
 def add_plain_lora(transformer: SD3Transformer2DModel, lora: Lora, strength: float = 1.0) -> None:

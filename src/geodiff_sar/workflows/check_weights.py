@@ -12,23 +12,24 @@ from geodiff_sar.core.errors import GeodiffError
 from geodiff_sar.core.files import sha256_file
 from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.model.adapter import load_conditioning, read_record
-from geodiff_sar.model.adapter_files import AdapterFiles, resolve_adapter
+from geodiff_sar.model.adapter_files import AdapterFiles, plain_lora, resolve_adapter
 from geodiff_sar.model.base import base_hash, open_base
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.base_parts import PARTS, T5, BaseSource
 from geodiff_sar.model.folder_base import SETTINGS_FILE, base_folder, expected_tensors, folder_tokenizers, tensor_shapes
 from geodiff_sar.model.lora import add_lora, lora_state_dict
 from geodiff_sar.model.single_file.source import SingleFileBase
+from geodiff_sar.workflows.check_plain_lora import check_plain_lora
 from geodiff_sar.workflows.check_single_file import Findings, single_file_findings
 
 
 def check_weights(base: str | BaseFiles, lora_weights: str | None, with_t5: bool = True) -> tuple[str, bool]:
-    """Report on a base, with T5 or without, and, if named, an adapter; returns the report and whether everything needed is
-    intact.
+    """Report on a base, with T5 or without, and, if named, an adapter or a LoRA file without a record; returns the report and
+    whether everything needed is intact.
 
     Every tensor is read, so a truncated or damaged file is found, and compared with what the configuration asks for.
     """
-    parts, others = tuple(p for p in PARTS if with_t5 or p != T5), tuple(p for p in PARTS if p != T5)
+    parts = tuple(part for part in PARTS if with_t5 or part != T5)
     files, source = BaseFiles.of(base), open_base(base, parts)
     if isinstance(source, SingleFileBase):
         findings = single_file_findings(source)
@@ -40,17 +41,15 @@ def check_weights(base: str | BaseFiles, lora_weights: str | None, with_t5: bool
         heading = f"base '{files.name}' in {folder}\nsettings: {settings}"
     rows, problems = findings.rows, findings.problems
     if lora_weights is not None:
-        try:
-            found = resolve_adapter(lora_weights)
-            if found.weights is not None:
-                rows.append(_row("adapter weights", found.weights, problems))
-            if found.fusion_weights is not None:
-                rows.append(_row("adapter conditioning", found.fusion_weights, problems))
-            if not problems:  # the record and every tensor of the conditioning, against this base
-                load_conditioning(found, base_hash(files, parts), base_hash(files, others))
-                problems += _adapter_problems(source, found)
-        except GeodiffError as error:
-            problems.append(str(error))
+        plain = plain_lora(lora_weights)
+        if plain is not None and plain.weights is not None:
+            notes, wrong = check_plain_lora(plain.weights, source, with_t5)
+            if notes:  # it could be read
+                rows.append(_row("LoRA", plain.weights, problems))
+            findings.notes += notes
+            problems += wrong
+        else:
+            _check_adapter(lora_weights, files, source, parts, findings)
     table = Table("part", "file", "MB", "tensors", "number formats", "sha256", box=None)
     for row in rows:
         table.add_row(*row)
@@ -96,6 +95,24 @@ def _tensor_problems(folder: Path, part: str, files: list[Path]) -> list[str]:
         return [f"{error.subject}: {error.found}"]
     problems = mismatch(wanted, _shapes(files))
     return [f"{folder / part}: {problems}"] if problems else []
+
+
+def _check_adapter(
+    named: str, files: BaseFiles, source: BaseSource, parts: tuple[str, ...], findings: Findings
+) -> None:
+    """Add an adapter's files to the findings, and where nothing is wrong so far, its record and tensors against the base."""
+    rows, problems, others = findings.rows, findings.problems, tuple(part for part in PARTS if part != T5)
+    try:
+        found = resolve_adapter(named)
+        if found.weights is not None:
+            rows.append(_row("adapter weights", found.weights, problems))
+        if found.fusion_weights is not None:
+            rows.append(_row("adapter conditioning", found.fusion_weights, problems))
+        if not problems:  # the record and every tensor of the conditioning, against this base
+            load_conditioning(found, base_hash(files, parts), base_hash(files, others))
+            problems += _adapter_problems(source, found)
+    except GeodiffError as error:
+        problems.append(str(error))
 
 
 def _adapter_problems(source: BaseSource, files: AdapterFiles) -> list[str]:

@@ -17,6 +17,7 @@ from geodiff_sar.model.adapter_files import plain_lora, resolve_adapter
 from geodiff_sar.model.base import BaseModel, load_base
 from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import set_lora_strength
+from geodiff_sar.model.lora_formats.describe import ranks_in_words
 from geodiff_sar.model.plain_lora import PlainLora, add_plain_lora, read_plain_lora
 from geodiff_sar.model.text_lora import change_text
 from geodiff_sar.sampling.branches import ChipRequest
@@ -73,7 +74,7 @@ class Session:
             add_plain_lora(transformer, self.adapter.lora, self.request.network_multiplier)
         elif self.adapter is not None:
             put_on(self.adapter, transformer)
-            if self.adapter.record.lora is not None:
+            if self.adapter.has_lora:
                 set_lora_strength(transformer, self.request.network_multiplier)
         pipeline = GeoDiffSARPipeline.from_base(self.base, self.conditioning, self.remap, self.shift)
         pipeline.t5_only = self.request.use_t5xxl_cache_only
@@ -108,8 +109,7 @@ def open_session(request: GenerateRequest) -> Session:
             "it is for LoRA files of the published trainer",
             "leave the option out",
         )
-    has_lora = adapter is not None and adapter.record.lora is not None
-    if not has_lora and request.network_multiplier != 1.0:
+    if not (adapter is not None and adapter.has_lora) and request.network_multiplier != 1.0:
         raise OptionError(
             "--network_multiplier", str(request.network_multiplier), "needs a LoRA", "give an adapter that has one"
         )
@@ -157,8 +157,11 @@ def _check_against_adapter(request: GenerateRequest, base: BaseModel, adapter: L
     for name, (value, trained) in given.items():
         if value is not None and value != trained:
             raise OptionError(name, str(value), f"the adapter was trained with {trained}", "leave the option out")
-    if adapter.files.plain:
-        say("a plain LoRA: geometry, reference and pose are absent, nothing but the text conditions")
+    if isinstance(adapter, PlainLora):
+        say(
+            f"a plain LoRA ({adapter.form}; {ranks_in_words(adapter.lora)}): geometry, reference and pose are absent, nothing"
+            " but the text conditions"
+        )
     elif stack is None:
         say("nothing but the text conditions this adapter (inject = [])")
     if adapter.record.t5_length != base.text.t5_length:
