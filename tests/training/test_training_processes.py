@@ -166,7 +166,9 @@ def test_wrappers_of_the_whole_model_are_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("MIXED_PRECISION", "bf16", r'mixed_precision: bf16(?s:.*)set train\.precision = "bf16"'),
+        ("MIXED_PRECISION", "bf16", r"(?s)mixed_precision: bf16.*set train\.precision to"),
+        ("MIXED_PRECISION", "fp8", r"(?s)mixed_precision: fp8.*'no', 'bf16' or 'fp16'"),
+        ("USE_PARALLELISM_CONFIG", "true", r"(?s)PARALLELISM_CONFIG.*ddp\.yaml"),
         ("DYNAMO_BACKEND", "INDUCTOR", r"(?s)dynamo_backend: INDUCTOR.*train\.compile = true"),
         ("GRADIENT_ACCUMULATION_STEPS", "4", r"(?s)steps: 4.*and is 2.*set train\.accumulation = 4"),
     ],
@@ -261,10 +263,11 @@ def test_what_dividing_does_not_go_with(optimizer, options, message):
         check_stepping(LoopOptions(max_steps=1, zero_stage=2, **options), optimizer, Accelerator(cpu=True))
 
 
-def test_dividing_is_refused_before_anything_is_loaded(chips_root, tiny_base, tmp_path):
+def test_dividing_is_refused_before_anything_is_loaded(chips_root, tiny_base, tmp_path, monkeypatch):
+    monkeypatch.setattr("geodiff_sar.workflows.train.load_base", None)
     with pytest.raises(OptionError, match=r"train\.zero_stage"):
         train(settings(chips_root, tiny_base, tmp_path, zero_stage=1))
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

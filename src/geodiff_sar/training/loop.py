@@ -207,8 +207,10 @@ def run_loop(
                     measured = _in_eval_mode(task, optimizer, hooks.validate)
                 if hooks.log:
                     hooks.log(step, measured)
-            if hooks.preview and due(options.preview_every_steps, options.preview_every_epochs):
-                _in_eval_mode(task, optimizer, lambda: hooks.preview(step))  # type: ignore[misc]  # noqa: B023
+            if due(options.preview_every_steps, options.preview_every_epochs):
+                if hooks.preview:
+                    _in_eval_mode(task, optimizer, lambda: hooks.preview(step))  # type: ignore[misc]  # noqa: B023
+                accelerator.wait_for_everyone()  # here, and not in an exchange of gradients, which may have a shorter limit
     result.steps, result.seconds = step, time.perf_counter() - started
     _set_mode(optimizer, training=False)
     for module in modules.values():

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from geodiff_sar.conditioning.stack import ConditioningStack
+from geodiff_sar.core.errors import OptionError
 from geodiff_sar.geometry.maps import MAP_NAMES
 from geodiff_sar.model.base import needed_parts, open_base
 from geodiff_sar.model.base_parts import BaseShape
@@ -37,7 +38,8 @@ class Plan:
         trained: weights that are trained.
         training: what the training adds to the transformer: trained weights, gradients, optimizer state, and activations.
             Where DeepSpeed divides the optimizer's state it keeps a copy of the weights of each share, which is counted
-            with it.
+            with it. What an optimizer or an exchange of gradients makes for a moment is not counted, nor what tokens keep in
+            the transformer's blocks.
         picture: the VAE's feature maps for one picture.
         libraries: resident memory of the program itself, where it is that of the device which computes.
     """
@@ -78,6 +80,13 @@ def make_plan(config: TrainConfig, processes: int = 1, published: bool = False) 
     config = with_resolved_fusion(config)
     memory, dtype = config.memory, BASE_DTYPES[config.train.precision]
     STORAGES.get(memory.transformer)
+    if config.train.zero_stage and processes == 1:
+        raise OptionError(
+            "train.zero_stage",
+            f"{config.train.zero_stage} in a single process",
+            "the optimizer's state is divided among several processes",
+            "give --processes N, or set it to 0",
+        )
     shape = PublishedShape() if published else _shape(config)
     cpu = config.train.device == "cpu" or (config.train.device == "auto" and not torch.cuda.is_available())
     device = torch.device("cpu" if cpu else "cuda")
@@ -115,7 +124,7 @@ def make_plan(config: TrainConfig, processes: int = 1, published: bool = False) 
     if config.train_base == "full":
         training["trained weights and gradients"] -= parts["transformer"].bytes
     if conditioning is not None:
-        points = min(config.conditioning.points.limit or POINTS, POINTS)
+        points = config.conditioning.points.limit or POINTS
         training["activations of the conditioning"] = count_conditioning(
             conditioning, config.train.batch_size, points, (width, height), reduction, dtype
         )

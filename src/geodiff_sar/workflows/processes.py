@@ -21,6 +21,7 @@ WRAPPERS = {
     "FSDP": ', and memory.transformer = "sharded" to divide the weights of the base (FSDP2)',
     "DEEPSPEED": ", and train.zero_stage = 1 or 2 to divide optimizer state and gradients (DeepSpeed)",
     "MEGATRON_LM": "",
+    "PARALLELISM_CONFIG": "",
 }
 """accelerate's wrappers of whole models, by the name in its environment, and what the settings have in their place."""
 
@@ -47,7 +48,7 @@ def start_accelerator(options: LoopOptions) -> Accelerator:
 
 
 def _check_launcher(options: LoopOptions) -> None:
-    """`accelerate launch` hands its configuration on in the environment; nothing of it is ignored silently."""
+    """`accelerate launch` hands its configuration on in the environment; what contradicts the training's is refused."""
 
     def refuse(found: str, rule: str, remedy: str) -> None:
         raise OptionError("accelerate's configuration", found, rule, remedy)
@@ -65,7 +66,7 @@ def _check_launcher(options: LoopOptions) -> None:
         refuse(
             f"mixed_precision: {precision}",
             f"train.precision says the number format, and is {options.precision!r}",
-            f'set train.precision = "{precision}", or mixed_precision: "no"',
+            "set train.precision to 'no', 'bf16' or 'fp16', and mixed_precision to the same or to 'no'",
         )
     compiler = os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no")
     if compiler.lower() not in ("no", ""):

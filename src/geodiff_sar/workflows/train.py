@@ -27,6 +27,7 @@ from geodiff_sar.model.single_file.recognise import transformer_repository
 from geodiff_sar.training.ema import WeightAverage
 from geodiff_sar.training.loop import Hooks, LoopResult, run_loop
 from geodiff_sar.training.loop_options import steps_per_epoch
+from geodiff_sar.training.stepping import check_stepping
 from geodiff_sar.workflows.adapter_parts import (
     adapter_record,
     build_conditioning,
@@ -62,6 +63,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     )
     options = config.train
     accelerator = start_accelerator(options)
+    check_stepping(options, config.optimizer.name, accelerator)
     clouds = _optional_path(config.data.pointcloud_dir)
     training, validation = split_samples(samples, config.data.split)
     shown = with_mirror_images(training) if config.data.mirror else training

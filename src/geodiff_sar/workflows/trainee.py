@@ -18,7 +18,6 @@ from geodiff_sar.training.compilation import compile_blocks
 from geodiff_sar.training.loop_options import total_steps
 from geodiff_sar.training.optimizers import build_optimizer
 from geodiff_sar.training.schedules import build_schedule
-from geodiff_sar.training.stepping import check_stepping
 from geodiff_sar.workflows.adapter_parts import choose_trained
 from geodiff_sar.workflows.train_config import TrainConfig
 
@@ -56,7 +55,6 @@ def build_trainee(
         GeodiffError: an adapter to start from that cannot be used.
     """
     options = config.train
-    check_stepping(options, config.optimizer.name, accelerator)
     choose_trained(config, base.hash, transformer, conditioning, start)
     if options.compile:
         compile_blocks(transformer.transformer_blocks, "train.compile")

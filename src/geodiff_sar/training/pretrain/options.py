@@ -70,7 +70,14 @@ class TransformerSizes(Options):
 class StageOptions(LoopOptions):
     """Length and pace of one stage: on the CPU, in float32 unless it says otherwise, without previews or validation."""
 
-    unused: ClassVar[tuple[str, ...]] = ("max_epochs", "precision", "device", "gradient_checkpointing", "compile")
+    unused: ClassVar[tuple[str, ...]] = (
+        "max_epochs",
+        "precision",
+        "device",
+        "gradient_checkpointing",
+        "compile",
+        "zero_stage",
+    )
 
     warmup: int = Field(default=100, ge=0, description="steps over which the learning rate rises")
     weight_decay: float = Field(default=0.01, ge=0, description="weight decay of AdamW")
@@ -110,7 +117,7 @@ class VaeStageOptions(StageOptions):
 class TransformerStageOptions(StageOptions):
     """How the transformer is trained. ``precision = "bf16"`` pays on processors with AMX; see training/half_precision.py."""
 
-    unused: ClassVar[tuple[str, ...]] = ("max_epochs", "device", "gradient_checkpointing")
+    unused: ClassVar[tuple[str, ...]] = ("max_epochs", "device", "gradient_checkpointing", "zero_stage")
 
     max_steps: int | None = Field(default=4000, ge=1)
     batch_size: int = Field(default=32, ge=1)

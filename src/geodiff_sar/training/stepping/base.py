@@ -10,8 +10,8 @@ class Stepping(ABC):
     """An optimizer, its gradients and the processes that share them.
 
     Attributes:
-        even_passes: whether all processes have to make the same number of backward passes, since they exchange gradients in
-            them.
+        even_passes: whether all processes have to make the same number of backward passes, through the same weights, since
+            they exchange gradients in them.
     """
 
     even_passes: bool = False

@@ -36,7 +36,10 @@ class SummedGradients(Stepping):
         if self.accelerator.num_processes > 1:
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
             extra = torch.tensor(values, device=self.accelerator.device, dtype=torch.float32)
-            flat: Any = self.accelerator.reduce(torch.cat([*(g.flatten().float() for g in gradients), extra]), "sum")
+            flat = torch.cat([*(g.flatten().float() for g in gradients), extra])
+            del gradients
+            self.prepared.zero_grad()  # they are in one piece now
+            torch.distributed.all_reduce(flat)
             start = 0
             for parameter in self.parameters:
                 part = flat[start : start + parameter.numel()]

@@ -55,8 +55,9 @@ class ZeroStages(Stepping):
             )
         if accelerator.device.type == "cpu":
             os.environ.setdefault("DS_ACCELERATOR", "cpu")  # on a machine with a GPU it would take that
+        deepspeed = require("deepspeed", "deepspeed", OPTION, str(stage))
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-        return require("deepspeed", "deepspeed", OPTION, str(stage))
+        return deepspeed
 
     def __init__(self, optimizer: Optimizer, clip_norm: float, accelerator: Accelerator, stage: int):
         deepspeed = self.check(stage, accelerator)
@@ -137,19 +138,19 @@ class ZeroStages(Stepping):
         number = 0
         for place, (parameters, group) in enumerate(zip(self.groups, self.zero.optimizer.param_groups, strict=True)):
             group.update({name: value for name, value in groups[place].items() if name != "params"})
-            mine = [saved[key] for key in range(number, number + len(parameters)) if key in saved]
+            # a weight without gradient has no state: that of its share stays zero
+            mine = [(of, saved[number + k]) for k, of in enumerate(parameters) if number + k in saved]
             number += len(parameters)
             if not mine:
                 continue  # saved before the first step
             share = self.zero.single_partition_of_fp32_groups[place]
-            whole = [
-                name for name, value in mine[0].items() if torch.is_tensor(value) and value.shape == parameters[0].shape
-            ]
+            first, values = mine[0]
+            whole = [name for name, value in values.items() if torch.is_tensor(value) and value.shape == first.shape]
             self.zero.optimizer.state[share] = {
-                name: torch.zeros_like(share) if name in whole else value for name, value in mine[0].items()
+                name: torch.zeros_like(share) if name in whole else value for name, value in values.items()
             }
             self._link(place)
-            for parameter, values in zip(parameters, mine, strict=True):
+            for parameter, values in mine:
                 for name in whole:
                     if values[name].shape != parameter.shape:
                         raise ValueError(f"{name} of shape {tuple(values[name].shape)} for {tuple(parameter.shape)}")
