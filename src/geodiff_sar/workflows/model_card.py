@@ -1,14 +1,17 @@
 """The README that accompanies a trained adapter."""
 
 import json
+from dataclasses import replace
 
 from geodiff_sar.conditioning.options import Modality, needs_of
+from geodiff_sar.core.condition import Needs
 from geodiff_sar.model.adapter import AdapterRecord
+from geodiff_sar.model.adapter_files import FULL_SUFFIX, FUSION_SUFFIX, RECORD_SUFFIX
 from geodiff_sar.model.base_files import BaseFiles
 
 
 def model_card(name: str, record: AdapterRecord, config: str, base: BaseFiles, repository: str | None) -> str:
-    """Model card in the hub's layout: front matter, use, training, limits.
+    """Model card in the hub's layout: front matter, use, files, limits, configuration; it names the files that were saved.
 
     Args:
         name: first part of the adapter's file names.
@@ -17,33 +20,39 @@ def model_card(name: str, record: AdapterRecord, config: str, base: BaseFiles, r
         base: the base's files, as its user named them.
         repository: where the base is published on the hub; None: nowhere.
     """
-    tree = "" if repository is None else f"\nbase_model: {repository}\nbase_model_relation: adapter"
+    relation = "finetune" if record.full else "adapter"
+    tree = "" if repository is None else f"\nbase_model: {repository}\nbase_model_relation: {relation}"
     separate = "".join(f" \\\n    --{option} {path}" for option, path in base.separate.items())
-    stack_file = "" if record.conditioning is None else f"\n{_stack_line(name)}"
-    prior = "" if record.conditioning is None else " --pointcloud_path <features>"
+    needs = _needs(record)
+    given = {"pointcloud_path <features>": needs.geometry, "reference <chip>": needs.image}
+    conditions = "".join(f" \\\n    --{option}" for option, taken in given.items() if taken)
+    tags = {"lora": record.lora is not None, "text-to-image": True, "geometry-conditioned": needs.geometry}
     return f"""---
 library_name: geodiff-sar{tree}
-tags: [synthetic-aperture-radar, lora, text-to-image, geometry-conditioned]
+tags: [{", ".join(["synthetic-aperture-radar", *(tag for tag, fits in tags.items() if fits)])}]
 ---
 
 # {name}
 
-A geodiff-sar adapter for the base model `{record.base}` (hash `{record.base_hash[:12]}`), trained for {record.steps} steps at
+{_title(record)}, trained for {record.steps} steps at
 {record.resolution[0]} x {record.resolution[1]} pixels.{_start(record)}
 
 {_conditions(record)}
 
 ## Use
 
+In this folder, with the base at hand:
+
 ```
 geodiff-sar generate --pretrained_model {record.base}{separate} --lora_weights . \\
-    --prompt "SAR image,<target>,<band>-band,High,HH-Polarization,0.0"{prior}
+    --prompt "SAR image,<target>,<band>-band,High,HH-Polarization,0.0"{conditions}
 ```
+
+{_elsewhere(name, record)}
 
 ## Files
 
-- `{name}.safetensors`: LoRA of the transformer, loadable by diffusers.{stack_file}
-- `{name}_fusion.json`: what is needed to load it.
+{_files(name, record)}
 
 ## Limits
 
@@ -57,6 +66,61 @@ targets; do that before relying on them.
 """
 
 
+def _title(record: AdapterRecord) -> str:
+    base = f"the base model `{record.base}` (hash `{record.base_hash[:12]}`)"
+    if record.full:
+        return f"A full fine-tuning, by geodiff-sar, of the transformer of {base}"
+    if record.lora is not None:
+        return f"A geodiff-sar adapter for {base}, with a {'DoRA' if record.lora.dora else 'LoRA'} of its transformer"
+    return f"A geodiff-sar adapter for {base}, whose own weights it leaves as they are"
+
+
+def _elsewhere(name: str, record: AdapterRecord) -> str:
+    """What other programs can do with it."""
+    alone = "" if record.conditioning is None else " Nothing but the text conditions it there."
+    if record.full:
+        return f"""In diffusers, on the base's transformer:{alone}
+
+```python
+transformer.load_state_dict(safetensors.torch.load_file("{name}{FULL_SUFFIX}"))
+```"""
+    if record.lora is not None:
+        return f"""In diffusers, on the base's pipeline:{alone}
+
+```python
+pipeline.load_lora_weights(".", weight_name="{name}.safetensors")
+```
+
+{_converted(record)}"""
+    return "There is no LoRA in it, and nothing that other programs could load."
+
+
+def _converted(record: AdapterRecord) -> str:
+    if record.lora is not None and record.lora.dora:
+        return "sd-scripts and ComfyUI have no such DoRA, so it cannot be converted for them."
+    return "`geodiff-sar convert-lora` writes it for other programs."
+
+
+def _files(name: str, record: AdapterRecord) -> str:
+    """The files of the adapter, by their names."""
+    lines = []
+    if record.full:
+        whole = "all weights of the transformer, in diffusers' names; they take the place of the base's."
+        lines.append(f"`{name}{FULL_SUFFIX}`: {whole}")
+    elif record.lora is not None:
+        kind = "DoRA" if record.lora.dora else "LoRA"
+        lines.append(
+            f"`{name}.safetensors`: {kind} of the transformer, in diffusers' names, rank and alpha in its header."
+        )
+    if record.conditioning is not None:
+        lines.append(
+            f"`{name}{FUSION_SUFFIX}`: what encodes {_seen(record)} and carries it into the transformer; no other program"
+            " reads it."
+        )
+    lines.append(f"`{name}{RECORD_SUFFIX}`: what is needed to load the others.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
 def _start(record: AdapterRecord) -> str:
     """From which weights, where it did not begin untrained."""
     return (
@@ -64,6 +128,20 @@ def _start(record: AdapterRecord) -> str:
         if record.started_from is None
         else f"\nIt is an adapter trained further (hash `{record.started_from[:12]}`)."
     )
+
+
+def _needs(record: AdapterRecord) -> Needs:
+    """Which conditions it takes beside the text; a reference only where training showed it some."""
+    if record.conditioning is None:
+        return Needs(False, False, False, False)
+    needs = needs_of(record.inject, record.conditioning["conditioning"].get("modalities", _ALL))
+    return replace(needs, image=needs.image and record.image_condition != "none")
+
+
+def _seen(record: AdapterRecord) -> str:
+    needs = _needs(record)
+    seen = {"geometry": needs.geometry, "a reference chip": needs.image, "the pose": needs.pose}
+    return ", ".join(name for name, taken in seen.items() if taken)
 
 
 def _conditions(record: AdapterRecord) -> str:
@@ -76,10 +154,8 @@ def _conditions(record: AdapterRecord) -> str:
         "tokens": "decoupled attention to tokens",
         "map": "maps added to the patch embedding",
     }
-    needs = needs_of(record.inject, header["conditioning"].get("modalities", _ALL))
-    seen = {"geometry": needs.geometry, "a reference chip": needs.image, "the pose": needs.pose}
     lines = [
-        f"Beside the text it sees {', '.join(name for name, taken in seen.items() if taken)} (`inject = "
+        f"Beside the text it sees {_seen(record)} (`inject = "
         f"{json.dumps(record.inject)}`: through {', '.join(places[place] for place in record.inject)})."
     ]
     if header.get("fusion"):
@@ -92,13 +168,6 @@ def _conditions(record: AdapterRecord) -> str:
             low, high = record.priors.depressions_deg
             lines.append(f"Depressions: {low:g} to {high:g} degrees.")
     return "\n".join(lines)
-
-
-def _stack_line(name: str) -> str:
-    return (
-        f"- `{name}_fusion_weights.safetensors`: encoders of points, reference and pose, and what carries them into the "
-        "transformer. Without it they are absent."
-    )
 
 
 _ALL: list[Modality] = ["geometry", "image", "pose"]
