@@ -77,15 +77,15 @@ def _title(record: AdapterRecord) -> str:
 
 def _elsewhere(name: str, record: AdapterRecord) -> str:
     """What other programs can do with it."""
-    alone = "" if record.conditioning is None else " Nothing but the text conditions it there."
+    alone = "" if record.conditioning is None else ", where text alone conditions it"
     if record.full:
-        return f"""In diffusers, on the base's transformer:{alone}
+        return f"""In diffusers{alone}, on the base's transformer:
 
 ```python
 transformer.load_state_dict(safetensors.torch.load_file("{name}{FULL_SUFFIX}"))
 ```"""
     if record.lora is not None:
-        return f"""In diffusers, on the base's pipeline:{alone}
+        return f"""In diffusers{alone}, on the base's pipeline:
 
 ```python
 pipeline.load_lora_weights(".", weight_name="{name}.safetensors")
