@@ -125,6 +125,8 @@ def test_what_processes_divide_is_counted_for_one_of_them():
         assert four.training["optimizer state"] == (8 + 4) * weights / 4
         saved = one.training["trained weights and gradients"] - four.training["trained weights and gradients"]
         assert saved == pytest.approx((4.0 - gradients) * weights)
+    with pytest.raises(OptionError, match=r"(?s)single process.*--processes N"):
+        planned(1, 1)
     shares = [planned(n, storage="sharded").parts["transformer"].bytes for n in (1, 2, 4)]
     assert shares[0] - shares[1] == pytest.approx(2 * (shares[1] - shares[2]))
     assert shares[2] < 0.45 * shares[0]

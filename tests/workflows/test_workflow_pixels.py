@@ -118,15 +118,19 @@ def with_reference(request, path, tmp_path, frame, capsys):
         )
 
 
-def test_what_reference_range_is_not_for(tiny_base, chips_root, tmp_path, capsys):
-    settings = {
-        "base": str(tiny_base),
+def settings_of_one_step(base, root, output) -> dict:
+    return {
+        "base": str(base),
         "inject": ["pooled"],
-        "output_dir": str(tmp_path),
-        "data": {"root": str(chips_root), "buckets": {"min_bucket_reso": 16}},
+        "output_dir": str(output),
+        "data": {"root": str(root), "buckets": {"min_bucket_reso": 16}},
         "lora": {"rank": 2},
         "train": {"max_steps": 1, "batch_size": 2, "device": "cpu"},
     }
+
+
+def test_what_reference_range_is_not_for(tiny_base, chips_root, tmp_path, capsys):
+    settings = settings_of_one_step(tiny_base, chips_root, tmp_path)
     adapter = train(TrainConfig.model_validate(settings))
     picture = next((chips_root / "train").rglob("*.png"))
     request = {"pretrained_model": str(tiny_base), "prompt": "SAR image,A,X-band,High,HH-Polarization,0.0"}
@@ -144,14 +148,7 @@ def test_what_reference_range_is_not_for(tiny_base, chips_root, tmp_path, capsys
 
 
 def test_records_without_pixels_still_load(tiny_base, chips_root, tmp_path):
-    settings = {
-        "base": str(tiny_base),
-        "inject": ["pooled"],
-        "output_dir": str(tmp_path),
-        "data": {"root": str(chips_root), "buckets": {"min_bucket_reso": 16}},
-        "lora": {"rank": 2},
-        "train": {"max_steps": 1, "batch_size": 2, "device": "cpu"},
-    }
+    settings = settings_of_one_step(tiny_base, chips_root, tmp_path)
     files = resolve_adapter(str(train(TrainConfig.model_validate(settings))))
     content = json.loads(files.record.read_text())
     assert content["geodiff_sar"].pop("pixels") is None  # the published layout says nothing about its pixels

@@ -62,10 +62,10 @@ class _FusedAttention(TorchFunctionMode):
 def count_activations(
     forward: Callable[[], Any], blocks: Iterable[nn.Module], module: nn.Module, attention: torch.dtype | None = None
 ) -> Activations:
-    """Run a forward pass on the meta device and count what it keeps for the backward pass; weights are left out.
+    """Run a forward pass and count what it keeps for the backward pass; weights are left out.
 
     Args:
-        forward: the pass.
+        forward: the pass; on the meta device it needs no memory.
         blocks: repeated blocks, of which gradient checkpointing keeps the inputs alone.
         module: that which has all weights.
         attention: number format in which attention is computed; None: that of its inputs.
@@ -119,16 +119,23 @@ def count_conditioning(
         reduction: pixels of a latent, along a side.
         dtype: number format of its products.
     """
-    one, two = (_kept_by_conditioning(stack, chips, points, size, reduction, dtype) for chips in (1, 2))
+
+    def kept(chips: int) -> int:
+        condition = _full_condition(stack, chips, points, size, reduction)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            return count_activations(lambda: stack(condition), (), stack).whole
+
+    one, two = kept(1), kept(2)
     return float(one + (batch - 1) * (two - one))
 
 
-def _kept_by_conditioning(
-    stack: ConditioningStack, chips: int, points: int, size: tuple[int, int], reduction: int, dtype: torch.dtype
-) -> int:
+def _full_condition(
+    stack: ConditioningStack, chips: int, points: int, size: tuple[int, int], reduction: int
+) -> Condition:
+    """Chips with everything present, all of it zero."""
     width, height = size
     sizes, yes = stack.sizes, torch.ones(chips, dtype=torch.bool)
-    condition = Condition(
+    return Condition(
         context=torch.zeros(chips, 1, 1),
         pooled=torch.zeros(chips, sizes.pooled_dim),
         features=torch.zeros(chips, points, sizes.feature_dim),
@@ -145,19 +152,6 @@ def _kept_by_conditioning(
         maps=torch.zeros(chips, len(sizes.map_names), height, width),
         has_maps=yes,
     )
-    weights = {tensor.untyped_storage().data_ptr() for tensor in (*stack.parameters(), *stack.buffers())}
-    kept: dict[int, Tensor] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with (
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        torch.autocast("cpu", dtype, enabled=dtype != torch.float32),
-    ):
-        stack(condition)
-    return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in weights)
 
 
 def state_bytes(options: OptimizerOptions) -> float:

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from geodiff_sar.conditioning.stack import ConditioningStack
-from geodiff_sar.core.errors import OptionError
 from geodiff_sar.geometry.maps import MAP_NAMES
 from geodiff_sar.model.base import needed_parts, open_base
 from geodiff_sar.model.base_parts import BaseShape
@@ -17,6 +16,7 @@ from geodiff_sar.model.part_size import TITLES, PartSize, part_size, storage_of
 from geodiff_sar.model.single_file.published import PublishedShape
 from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.training.footprint import count_activations, count_conditioning, state_bytes
+from geodiff_sar.training.stepping.zero import require_several
 from geodiff_sar.workflows.adapter_parts import choose_trained, require_positions, stack_sizes
 from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
 from geodiff_sar.workflows.trainee import BASE_DTYPES
@@ -80,13 +80,7 @@ def make_plan(config: TrainConfig, processes: int = 1, published: bool = False) 
     config = with_resolved_fusion(config)
     memory, dtype = config.memory, BASE_DTYPES[config.train.precision]
     STORAGES.get(memory.transformer)
-    if config.train.zero_stage and processes == 1:
-        raise OptionError(
-            "train.zero_stage",
-            f"{config.train.zero_stage} in a single process",
-            "the optimizer's state is divided among several processes",
-            "give --processes N, or set it to 0",
-        )
+    require_several(config.train.zero_stage, processes, "give --processes N")
     shape = PublishedShape() if published else _shape(config)
     cpu = config.train.device == "cpu" or (config.train.device == "auto" and not torch.cuda.is_available())
     device = torch.device("cpu" if cpu else "cuda")

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from geodiff_sar.model.lora_formats.canonical import Lora
+from geodiff_sar.model.lora_formats.dora import Divisor
 
-RULES = {
+RULES: dict[Divisor, str] = {
     "changed": "row lengths over the norms of the changed weight, as PEFT and LyCORIS have it",
     "base": "row lengths over the norms of the base weight, as ComfyUI has it",
 }
@@ -33,7 +34,7 @@ def described(lora: Lora, form: str, titles: dict[str, str]) -> list[str]:
         if names:
             lines.append(f"changes {len(names)} modules of {title}: {_places(names)}")
     for over, rule in RULES.items():
-        count = len(lora.with_dora("base" if over == "base" else "changed"))
+        count = len(lora.with_dora(over))
         if count:
             lines.append(f"DoRA in {count} of {len(lora.modules)} modules: {rule}")
     return lines

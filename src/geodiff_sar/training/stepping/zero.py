@@ -24,6 +24,21 @@ BUCKET = 50_000_000
 """Weights of which gradients are exchanged at a time; DeepSpeed's own size takes 2 GB for it."""
 
 
+def require_several(stage: int, processes: int, remedy: str) -> None:
+    """Make sure that there are processes to divide among; ``remedy`` says how to have more.
+
+    Raises:
+        OptionError: there is one.
+    """
+    if stage and processes == 1:
+        raise OptionError(
+            OPTION,
+            f"{stage} in a single process",
+            "the optimizer's state is divided among several processes",
+            f"{remedy}, or set it to 0",
+        )
+
+
 class ZeroStages(Stepping):
     """Each process holds the optimizer state of its share of the trained weights, and updates that share.
 
@@ -46,13 +61,9 @@ class ZeroStages(Stepping):
         Raises:
             OptionError: DeepSpeed is not installed; a single process.
         """
-        if accelerator.num_processes == 1:
-            raise OptionError(
-                OPTION,
-                f"{stage} in a single process",
-                "the optimizer's state is divided among several processes",
-                "start several by accelerate launch (configs/accelerate/ddp.yaml), or set it to 0",
-            )
+        require_several(
+            stage, accelerator.num_processes, "start several by accelerate launch (configs/accelerate/ddp.yaml)"
+        )
         if accelerator.device.type == "cpu":
             os.environ.setdefault("DS_ACCELERATOR", "cpu")  # on a machine with a GPU it would take that
         deepspeed = require("deepspeed", "deepspeed", OPTION, str(stage))
