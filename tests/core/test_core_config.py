@@ -97,6 +97,11 @@ def test_a_file_extends_another(tmp_path):
     (tmp_path / "last.toml").write_text('extends = "sub/middle.toml"\nname = "c"\n')
     loaded = load_options(Whole, tmp_path / "last.toml", ["part.value=7"])
     assert (loaded.name, loaded.part.value, loaded.part.items) == ("c", 7, (3,))
+    (tmp_path / "base.toml").write_text('name = "a"\nnonsense = 1\n')
+    with pytest.raises(
+        OptionError, match=r"last\.toml, which extends .*middle\.toml, which extends .*base\.toml.*nonsense"
+    ):
+        load_options(Whole, tmp_path / "last.toml")
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,21 @@ def test_a_dora_of_a_text_encoder_is_its_formula(tiny_base, mixed, strength):
         assert torch.equal(found, before) == (strength == 0.0)
 
 
+@pytest.mark.parametrize("stored", ["offloaded", "fp8"])
+def test_a_dora_on_weights_that_cannot_bear_it_is_refused_at_once(stored, tiny_base, tmp_path):
+    shapes = original_shapes(16, TINY["transformer"]["layers"], (0,), 32, 16)
+    module = "joint_blocks.0.x_block.attn.proj"
+    lora = original_lora(tmp_path / "lora.safetensors", "comfyui", modules=[module], shapes=shapes)
+    assert not opened(tiny_base, lora, transformer_storage=stored).adapter.has_dora
+    state = load_file(lora)
+    (up,) = (key for key in state if key.endswith("up.weight"))
+    state[up.replace("lora_up.weight", "dora_scale")] = torch.ones(len(state[up]), 1)
+    save_file(state, tmp_path / "dora.safetensors")
+    assert opened(tiny_base, tmp_path / "dora.safetensors").adapter.has_dora
+    with pytest.raises(OptionError, match=f"'{stored}' with a DoRA"):
+        opened(tiny_base, tmp_path / "dora.safetensors", transformer_storage=stored)
+
+
 def test_a_lora_of_text_encoders_alone_draws_another_chip(text_lora, tiny_base, tmp_path):
     without = chip(tiny_base, tmp_path / "none", None)[1]
     path, found = chip(tiny_base, tmp_path / "text", text_lora)

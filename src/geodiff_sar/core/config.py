@@ -75,30 +75,40 @@ def read_toml(path: Path, option: str = "--config") -> dict[str, Any]:
 
 
 def load_options(cls: type[OptionsT], path: Path | None, overrides: Iterable[str] = ()) -> OptionsT:
-    """Read options from a TOML file (or defaults only) and apply ``key.sub=value`` overrides.
+    """Read options from a TOML file (or defaults only) and apply ``key.sub=value`` overrides; see read_settings.
 
-    ``extends = "other.toml"``, beside the file, begins with the settings of another file: tables are merged, everything else
-    takes the place of what was there. Override values are read as TOML (``3``, ``1e-4``, ``true``, ``[128, 128]``,
-    ``"text"``); a value that is not TOML is taken as a string.
+    Override values are read as TOML (``3``, ``1e-4``, ``true``, ``[128, 128]``, ``"text"``); a value that is not TOML is
+    taken as a string.
     """
-    data = _extended(path, ()) if path is not None else {}
+    data, source = read_settings(path) if path is not None else ({}, "")
     texts = list(overrides)
-    sources = [*([str(path)] if path is not None else []), *(["--set"] if texts else [])]
+    sources = [*([source] if source else []), *(["--set"] if texts else [])]
     return parse_options(cls, apply_overrides(data, texts), " with ".join(sources) or "options")
 
 
-def _extended(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
+def read_settings(path: Path) -> tuple[dict[str, Any], str]:
+    """Read a TOML file given to ``--config``: what is in it, and how messages name where it came from.
+
+    ``extends = "other.toml"``, beside the file, begins with the settings of another file: tables are merged, everything else
+    takes the place of what was there.
+    """
+    data, files = _extended(path, ())
+    return data, ", which extends ".join(str(file) for file in files)
+
+
+def _extended(path: Path, before: tuple[Path, ...]) -> tuple[dict[str, Any], list[Path]]:
     data = read_toml(path, f"extends in {before[-1].name}" if before else "--config")
     name = data.pop("extends", None)
     if name is None:
-        return data
+        return data, [path]
     if not isinstance(name, str):
         raise FileError(path, f"extends = {name!r}", "the name of a file", 'write extends = "other.toml"')
     other = path.parent / name
     chain = [file.resolve() for file in (*before, path)]
     if other.resolve() in chain:
         raise FileError(path, f'extends = "{name}", which extends this file', "a chain with an end", "leave one out")
-    return _merged(_extended(other, (*before, path)), data)
+    base, files = _extended(other, (*before, path))
+    return _merged(base, data), [path, *files]
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,6 +88,11 @@ class LoadedAdapter:
         """Whether it changes weights by a LoRA, whose strength can be chosen."""
         return self.record.lora is not None
 
+    @property
+    def has_dora(self) -> bool:
+        """Whether that LoRA is a DoRA."""
+        return self.record.lora is not None and self.record.lora.dora
+
 
 def save_adapter(
     folder: Path,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.errors import DataError, OptionError
 from geodiff_sar.core.tensors import mismatch
+from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.model.storage.offloaded import OffloadedLinear
 
 DEFAULT_TARGETS = (
@@ -102,12 +103,25 @@ def require_weights_for_dora(model: nn.Module) -> None:
             continue
         offloaded, dtype = isinstance(module, OffloadedLinear), module.weight.dtype
         if offloaded or dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
-            raise OptionError(
-                "memory.transformer (--transformer-storage)",
-                f"'{'offloaded' if offloaded else 'fp8'}' with a DoRA",
-                "a DoRA computes with the weights where they are, in the format that they have",
-                "use another storage, or a LoRA without DoRA",
-            )
+            require_storage_for_dora("offloaded" if offloaded else "fp8")
+
+
+def require_storage_for_dora(stored: str) -> None:
+    """Make sure that weights kept so can bear a DoRA, before they are loaded.
+
+    Args:
+        stored: name of the storage, ``MemoryOptions.transformer``.
+
+    Raises:
+        OptionError: they cannot.
+    """
+    if not STORAGES.get(stored).bears_dora:
+        raise OptionError(
+            "memory.transformer (--transformer-storage)",
+            f"'{stored}' with a DoRA",
+            "a DoRA computes with the weights where they are, in the format that they have",
+            "use another storage, or a LoRA without DoRA",
+        )
 
 
 def float_trained(module: torch.nn.Module) -> None:

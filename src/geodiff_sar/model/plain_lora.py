@@ -35,6 +35,10 @@ class PlainLora(LoadedAdapter):
     def has_lora(self) -> bool:
         return True
 
+    @property
+    def has_dora(self) -> bool:
+        return any(factors.dora is not None for factors in of_part(self.lora, "transformer").values())
+
 
 def read_plain_lora(files: AdapterFiles, base: BaseModel, mend_split_qkv: bool = False) -> PlainLora:
     """Read a LoRA for a base, and make sure that it fits.

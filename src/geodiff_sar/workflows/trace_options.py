@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from geodiff_sar.core.config import apply_overrides, load_options, parse_options, read_toml
+from geodiff_sar.core.config import apply_overrides, load_options, parse_options, read_settings
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.geometry.mesh_prepare import MeshOptions
 from geodiff_sar.geometry.prior import PriorOptions
@@ -52,7 +52,7 @@ def prior_request(settings: dict[str, Any]) -> PriorRequest:
 
 def simulate_request(settings: dict[str, Any]) -> SimulateRequest:
     """The request of ``geodiff-sar simulate``: the configuration file, then the options, then ``--set``."""
-    data = read_toml(settings["config"]) if settings["config"] is not None else {}
+    data, source = read_settings(settings["config"]) if settings["config"] is not None else ({}, "")
     if settings["target"]:
         data["targets"] = [{"source": source} for source in settings["target"]]
     given = {
@@ -67,8 +67,9 @@ def simulate_request(settings: dict[str, Any]) -> SimulateRequest:
     }
     data.update({key: value for key, value in given.items() if value is not None})
     data = apply_overrides(data, settings["overrides"] or [])
-    sources = [str(settings["config"])] if settings["config"] is not None else []
-    config = parse_options(TraceConfig, data, " with ".join([*sources, "geodiff-sar simulate"]))
+    config = parse_options(
+        TraceConfig, data, f"{source} with geodiff-sar simulate" if source else "geodiff-sar simulate"
+    )
     return SimulateRequest(config, settings["out"], settings["workers"], settings["overwrite"])
 
 

@@ -21,6 +21,7 @@ from geodiff_sar.data.remap import AmplitudeRemap
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.lora import LoraOptions
 from geodiff_sar.model.memory import MemoryOptions
+from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.training.ema import EmaOptions
 from geodiff_sar.training.loop_options import LoopOptions
 from geodiff_sar.training.objective import ObjectiveOptions
@@ -93,7 +94,7 @@ class TrainConfig(Options):
             raise ValueError(f'memory.transformer = "{self.memory.transformer}" with train_base = "full"')
         if self.memory.transformer == "offloaded" and not self.train.gradient_checkpointing:
             raise ValueError('memory.transformer = "offloaded" without train.gradient_checkpointing = true')
-        if self.memory.transformer in ("offloaded", "fp8") and self.lora.dora:
+        if self.lora.dora and not STORAGES.get(self.memory.transformer).bears_dora:
             raise ValueError(
                 f'memory.transformer = "{self.memory.transformer}" with lora.dora: a DoRA computes with the weights'
             )

@@ -17,9 +17,11 @@ class Storage(ABC):
 
     Attributes:
         bytes_per_weight: memory of one such weight; None: that of the run's number format.
+        bears_dora: whether a DoRA can be put on such weights, which it computes with where they are, in their format.
     """
 
     bytes_per_weight: ClassVar[float | None] = None
+    bears_dora: ClassVar[bool] = True
 
     @classmethod
     def bytes_on(cls, device: torch.device, dtype: torch.dtype, processes: int = 1) -> float:

@@ -12,6 +12,7 @@ class Fp8(Storage):
     """diffusers' layerwise casting to float8_e4m3fn: weights are cast to the run's format while their layer computes."""
 
     bytes_per_weight = 1.0
+    bears_dora = False
 
     @staticmethod
     def apply(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:

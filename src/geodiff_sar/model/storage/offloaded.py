@@ -30,6 +30,8 @@ class Offloaded(Storage):
     computes. In training the copies live until the backward pass is through the layer, so gradient checkpointing keeps
     those of one block alone. LoRA layers are on the device."""
 
+    bears_dora = False
+
     @classmethod
     def bytes_on(cls, device: torch.device, dtype: torch.dtype, processes: int = 1) -> float:
         return float(dtype.itemsize) if device.type == "cpu" else 0.0

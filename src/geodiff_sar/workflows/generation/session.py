@@ -16,7 +16,7 @@ from geodiff_sar.model.adapter import LoadedAdapter, put_on, read_adapter
 from geodiff_sar.model.adapter_files import plain_lora, resolve_adapter
 from geodiff_sar.model.base import BaseModel, load_base
 from geodiff_sar.model.device import choose_device
-from geodiff_sar.model.lora import set_lora_strength
+from geodiff_sar.model.lora import require_storage_for_dora, set_lora_strength
 from geodiff_sar.model.lora_formats.describe import ranks_in_words
 from geodiff_sar.model.plain_lora import PlainLora, add_plain_lora, read_plain_lora
 from geodiff_sar.model.text_lora import change_text
@@ -100,6 +100,8 @@ def open_session(request: GenerateRequest) -> Session:
                 say(f"the LoRA changes text encoders too: {', '.join(changed)}")
         else:
             adapter = read_adapter(resolve_adapter(request.lora_weights), base.hash, base.hash_without_t5)
+        if adapter.has_dora:
+            require_storage_for_dora(base.memory.transformer)
         if adapter.conditioning is not None:
             adapter.conditioning.to(device)
     if request.mend_split_qkv and not isinstance(adapter, PlainLora):
