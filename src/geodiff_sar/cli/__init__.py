@@ -20,6 +20,15 @@ def main() -> None:
 
         print_error(error)
         sys.exit(2)
+    except (RuntimeError, MemoryError) as error:
+        from geodiff_sar.core.console import print_error
+        from geodiff_sar.core.out_of_memory import memory_message
+
+        told = memory_message(error)
+        if told is None:
+            raise
+        print_error(told)
+        sys.exit(2)
     except (Interrupted, KeyboardInterrupt) as stop:
         print(f"stopped: {stop}" if str(stop) else "stopped", file=sys.stderr)
         sys.exit(130)

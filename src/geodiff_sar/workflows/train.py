@@ -38,6 +38,7 @@ from geodiff_sar.workflows.described_data import described_data
 from geodiff_sar.workflows.model_card import model_card
 from geodiff_sar.workflows.preview import Preview
 from geodiff_sar.workflows.processes import on_main_process, start_accelerator
+from geodiff_sar.workflows.room import require_room
 from geodiff_sar.workflows.run_folder import check_run_folder, data_fingerprint, run_folder, training_log
 from geodiff_sar.workflows.train_config import TrainConfig, with_resolved_fusion
 from geodiff_sar.workflows.trainee import BASE_DTYPES, build_trainee
@@ -69,6 +70,7 @@ def run_training(config: TrainConfig) -> tuple[Path, LoopResult]:
     shown = with_mirror_images(training) if config.data.mirror else training
     shown = with_moved_copies(shown, config.data.moved_copies, config.data.moved_pixels, options.seed)
     start = None if config.start_from is None else resolve_adapter(config.start_from, "start_from")
+    require_room(config, accelerator.device, accelerator.num_processes)
     base = load_base(config.base_files, BASE_DTYPES[options.precision], accelerator.device, config.memory)
     fingerprint = {
         "base_hash": base.hash,
