@@ -94,10 +94,3 @@ def test_pickles_alone_are_never_read(folder):
     for load in (load_base, load_vae):
         with pytest.raises(FileError, match="pickle"):
             load(str(folder))
-
-
-def test_missing_tokenizers_say_which_files_are_wanted(folder):
-    shutil.rmtree(folder / "tokenizer_2")
-    report, intact = check_weights(str(folder), None)
-    assert not intact
-    assert "tokenizer.json" in report

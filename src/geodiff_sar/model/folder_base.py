@@ -13,6 +13,7 @@ from geodiff_sar.core.files import read_json, sha256_bytes, sha256_file
 from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.model.base_parts import CLASSES, PARTS, T5, TOKENIZERS, BaseSettings, Tokenizers
 from geodiff_sar.model.folder_files import weight_files
+from geodiff_sar.model.folder_kind import require_sd3
 from geodiff_sar.model.hub import hub_folder, is_hub_id
 from geodiff_sar.model.tensor_file import open_tensors, read_header
 from geodiff_sar.model.tokenizers import load_tokenizer
@@ -89,9 +90,16 @@ class FolderBase:
 
 
 def base_folder(name: str) -> Path:
-    """Folder of the base called ``name``: an embedded name, a folder in diffusers' layout, or a repository of the hub."""
+    """Folder of the base called ``name``: an embedded name, a folder in diffusers' layout, or a repository of the hub.
+
+    Raises:
+        OptionError: nothing of that name.
+        FileError: another model.
+    """
     if is_hub_id(name):
-        return hub_folder(name)
+        folder = hub_folder(name)
+        require_sd3(folder)
+        return folder
     folder = EMBEDDED.get(name, Path(name))
     if not folder.is_dir():
         raise OptionError(
@@ -101,6 +109,7 @@ def base_folder(name: str) -> Path:
             "(owner/name) of the hub",
             "correct the name or the path",
         )
+    require_sd3(folder)
     return folder
 
 
