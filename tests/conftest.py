@@ -1,5 +1,6 @@
 """Fixtures that many tests use."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,32 @@ from support import TINY, write_chips_root
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network():
+    """No test in this process leaves the machine; sockets to the machine itself are allowed, processes need them."""
+    connect = socket.socket.connect
+
+    def local_only(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and str(address[0]) not in (
+            "localhost",
+            "127.0.0.1",
+            "::1",
+        ):
+            raise AssertionError(f"a test connects to {address}")
+        return connect(self, address)
+
+    def no_names(host, *others, **options):
+        if host not in (None, "", "localhost", "127.0.0.1", "::1"):
+            raise AssertionError(f"a test looks up {host}")
+        return look_up(host, *others, **options)
+
+    look_up = socket.getaddrinfo
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", local_only)
+        patch.setattr(socket, "getaddrinfo", no_names)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,7 @@ def test_missing_and_damaged_parts_are_named(tiny_base, tmp_path):
     assert not intact
     assert "vae/diffusion_pytorch_model.safetensors: truncated or damaged" in text
     assert "tokenizer_2/tokenizer.json: no such file" in text
+    assert "'tokenizer_2' of a base holds tokenizer.json, or vocab.json and merges.txt" in text
     with pytest.raises(FileError, match="vae"):
         load_base(str(broken))
     weights.write_bytes(kept)

@@ -12,6 +12,8 @@ from geodiff_sar.core.errors import FileError, OptionError
 from geodiff_sar.core.files import read_json, sha256_bytes, sha256_file
 from geodiff_sar.core.tensors import mismatch
 from geodiff_sar.model.base_parts import CLASSES, PARTS, T5, TOKENIZERS, BaseSettings, Tokenizers
+from geodiff_sar.model.folder_files import weight_files
+from geodiff_sar.model.folder_kind import require_sd3
 from geodiff_sar.model.hub import hub_folder, is_hub_id
 from geodiff_sar.model.tensor_file import open_tensors, read_header
 from geodiff_sar.model.tokenizers import load_tokenizer
@@ -88,9 +90,16 @@ class FolderBase:
 
 
 def base_folder(name: str) -> Path:
-    """Folder of the base called ``name``: an embedded name, a folder in diffusers' layout, or a repository of the hub."""
+    """Folder of the base called ``name``: an embedded name, a folder in diffusers' layout, or a repository of the hub.
+
+    Raises:
+        OptionError: nothing of that name.
+        FileError: another model.
+    """
     if is_hub_id(name):
-        return hub_folder(name)
+        folder = hub_folder(name)
+        require_sd3(folder)
+        return folder
     folder = EMBEDDED.get(name, Path(name))
     if not folder.is_dir():
         raise OptionError(
@@ -100,6 +109,7 @@ def base_folder(name: str) -> Path:
             "(owner/name) of the hub",
             "correct the name or the path",
         )
+    require_sd3(folder)
     return folder
 
 
@@ -125,10 +135,11 @@ def load_part(folder: Path, part: str, dtype: torch.dtype) -> Any:
         FileError: no configuration, damaged weights, or tensors that are missing, unexpected or of another shape.
     """
     cls = CLASSES[part]
+    weight_files(folder, part)  # without them the library's own message, or a pickle
     option = "torch_dtype" if cls.__module__.startswith("diffusers") else "dtype"
     try:
         module, found = cls.from_pretrained(
-            folder / part, local_files_only=True, output_loading_info=True, **{option: dtype}
+            folder / part, local_files_only=True, use_safetensors=True, output_loading_info=True, **{option: dtype}
         )
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(folder / part, f"cannot be loaded ({str(error)[:300]})", "intact weights", _REMEDY) from error
@@ -188,18 +199,6 @@ def read_settings(folder: Path, native_size: int) -> BaseSettings:
     shift = float(read_json(scheduler).get("shift", 3.0)) if scheduler.is_file() else 3.0
     side = min(native_size, 512)
     return BaseSettings(resolution=(side, side), shift=shift)  # pyright: ignore
-
-
-def weight_files(folder: Path, part: str) -> list[Path]:
-    """Weight files of one part in the order of their names.
-
-    Raises:
-        FileError: there is none.
-    """
-    files = sorted((folder / part).glob("*.safetensors"))
-    if not files:
-        raise FileError(folder / part, "holds no .safetensors file", f"a base holds the weights of '{part}'", _REMEDY)
-    return files
 
 
 def part_hash(folder: Path, part: str) -> str:

@@ -100,7 +100,8 @@ def load_tokenizer(folder: Path) -> Any:
     """
     kind = _kind(folder)
     if kind is None:
-        raise FileError(folder / "tokenizer.json", "no such file", f"a base holds '{folder.name}'", _REMEDY)
+        rule = f"'{folder.name}' of a base holds tokenizer.json, or vocab.json and merges.txt, or spiece.model"
+        raise FileError(folder / "tokenizer.json", "no such file", rule, _REMEDY)
     try:
         return kind.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -27,7 +27,7 @@ class Findings:
 
 def single_file_findings(source: SingleFileBase) -> Findings:
     """Every part, compared with its class; every tensor is read once for its hash."""
-    findings = Findings("unknown", problems=[_line(problem) for problem in source.problems])
+    findings = Findings("unknown", problems=[problem_line(problem) for problem in source.problems])
     whole = True
     for part in (part for part in source.needed if part in source.parts):
         try:
@@ -35,12 +35,12 @@ def single_file_findings(source: SingleFileBase) -> Findings:
             if part == "transformer":
                 findings.model = transformer_title(source.config(part))
         except GeodiffError as error:
-            findings.problems.append(_line(error))
+            findings.problems.append(problem_line(error))
             whole = False
         try:
             findings.rows.append(_row(source.parts[part]))
         except GeodiffError as error:
-            findings.problems.append(_line(error))
+            findings.problems.append(problem_line(error))
             whole = False
     checks: list[Callable[[], object]] = [source.tokenizers]
     if whole and not source.problems:
@@ -49,7 +49,7 @@ def single_file_findings(source: SingleFileBase) -> Findings:
         try:
             check()
         except GeodiffError as error:
-            findings.problems.append(_line(error))
+            findings.problems.append(problem_line(error))
     if source.leftovers:
         findings.notes.append(f"{len(source.leftovers)} tensors belong to no part: {source.leftovers[:3]}")
     return findings
@@ -63,5 +63,6 @@ def _row(file: PartFile) -> tuple[str, ...]:
     return (title, file.path.name, f"{size / 1e6:.2f}", str(len(file.entries)), kinds, part_digest(file)[:16])
 
 
-def _line(error: GeodiffError) -> str:
-    return f"{error.subject}: {error.found}; {error.remedy}"
+def problem_line(error: GeodiffError) -> str:
+    """An error in one line of the report, with its rule: where files are missing, that lists the wanted ones."""
+    return f"{error.subject}: {error.found}; rule: {error.rule}; remedy: {error.remedy}"

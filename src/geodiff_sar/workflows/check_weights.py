@@ -16,11 +16,20 @@ from geodiff_sar.model.adapter_files import AdapterFiles, plain_lora, resolve_ad
 from geodiff_sar.model.base import base_hash, open_base
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.base_parts import PARTS, T5, BaseSource
-from geodiff_sar.model.folder_base import SETTINGS_FILE, base_folder, expected_tensors, folder_tokenizers, tensor_shapes
+from geodiff_sar.model.folder_base import (
+    SETTINGS_FILE,
+    base_folder,
+    empty_part,
+    expected_tensors,
+    folder_tokenizers,
+    tensor_shapes,
+)
+from geodiff_sar.model.folder_files import ignored_files, weight_files
 from geodiff_sar.model.lora import add_lora, lora_state_dict
+from geodiff_sar.model.single_file.recognise import transformer_title
 from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.workflows.check_plain_lora import check_plain_lora
-from geodiff_sar.workflows.check_single_file import Findings, single_file_findings
+from geodiff_sar.workflows.check_single_file import Findings, problem_line, single_file_findings
 
 
 def check_weights(base: str | BaseFiles, lora_weights: str | None, with_t5: bool = True) -> tuple[str, bool]:
@@ -38,7 +47,7 @@ def check_weights(base: str | BaseFiles, lora_weights: str | None, with_t5: bool
         folder = base_folder(files.name)
         findings = _folder_findings(folder, parts)
         settings = SETTINGS_FILE if (folder / SETTINGS_FILE).is_file() else "those of SD3.5"
-        heading = f"base '{files.name}' in {folder}\nsettings: {settings}"
+        heading = f"base '{files.name}' in {folder}: {findings.model}\nsettings: {settings}"
     rows, problems = findings.rows, findings.problems
     if lora_weights is not None:
         plain = plain_lora(lora_weights)
@@ -67,14 +76,18 @@ def check_weights(base: str | BaseFiles, lora_weights: str | None, with_t5: bool
 
 def _folder_findings(folder: Path, parts: tuple[str, ...]) -> Findings:
     """Every part of a folder in diffusers' layout, compared with its configuration."""
-    findings = Findings("")
+    findings = Findings(_folder_title(folder))
     problems = findings.problems
     for part in parts:
-        files = sorted((folder / part).glob("*.safetensors"))
+        files: list[Path] = []
         if not (folder / part / "config.json").is_file():
             problems.append(f"{folder / part / 'config.json'}: missing")
-        if not files:
-            problems.append(f"{folder / part}: no .safetensors file")
+        try:
+            files, ignored = weight_files(folder, part), ignored_files(folder, part)
+            if ignored:
+                findings.notes.append(f"{folder / part}: not read: {', '.join(ignored)}")
+        except GeodiffError as error:
+            problems.append(problem_line(error))
         before = len(problems)
         for file in files:
             findings.rows.append(_row(part, file, problems))
@@ -83,8 +96,15 @@ def _folder_findings(folder: Path, parts: tuple[str, ...]) -> Findings:
     try:
         folder_tokenizers(folder, with_t5=T5 in parts)
     except GeodiffError as error:
-        problems.append(f"{error.subject}: {error.found}")
+        problems.append(problem_line(error))
     return findings
+
+
+def _folder_title(folder: Path) -> str:
+    try:  # by its class, which knows what a configuration leaves out
+        return transformer_title(empty_part(folder, "transformer").config)
+    except GeodiffError:
+        return "unknown"
 
 
 def _tensor_problems(folder: Path, part: str, files: list[Path]) -> list[str]:
