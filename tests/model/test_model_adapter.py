@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -10,7 +11,7 @@ from geodiff_sar.conditioning.options import ConditioningOptions, ConditioningSi
 from geodiff_sar.conditioning.stack import ConditioningStack
 from geodiff_sar.core.errors import DataError, FileError, OptionError
 from geodiff_sar.data.remap import AmplitudeRemap
-from geodiff_sar.model.adapter import AdapterRecord, load_adapter, save_adapter
+from geodiff_sar.model.adapter import AdapterRecord, load_adapter, read_adapter, save_adapter
 from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.lora import LoraOptions, add_lora
 
@@ -40,6 +41,17 @@ def test_all_tensors_come_back(saved):
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
     assert loaded.record.shift == 2.0
+
+
+@pytest.mark.parametrize("ending", [".safetensors", "_fusion_weights.safetensors"])
+def test_nan_is_found_before_the_transformer_is_loaded(saved, ending):
+    path = saved[0] / f"run{ending}"
+    state = load_file(path)
+    name = sorted(state)[-1]
+    state[name].view(-1)[-1] = float("nan")
+    save_file(state, path)
+    with pytest.raises(DataError, match=f"(?s)run{ending}: NaN or Inf in {re.escape(name)}.*earlier checkpoint"):
+        read_adapter(resolve_adapter(str(saved[0])), "h" * 64)
 
 
 def test_folder_file_and_glob_find_the_same(saved):

@@ -130,3 +130,15 @@ def test_tokenizers_of_vocabulary_and_merges_are_read(tiny_base, tmp_path):
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 32, "pad_token": "<|endoftext|>", **special}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     assert folder_tokenizers(changed)[0]("ab")["input_ids"] == [5, 4, 6]
+
+
+def test_nan_in_weights_is_a_problem(tiny_base, tmp_path):
+    shutil.copytree(tiny_base, tmp_path / "base")
+    file = tmp_path / "base" / "vae" / "diffusion_pytorch_model.safetensors"
+    state = load_file(file)
+    name = next(iter(state))
+    state[name].view(-1)[0] = float("inf")
+    save_file(state, file)
+    text, intact = check_weights(str(tmp_path / "base"), None)
+    assert not intact
+    assert f"NaN or Inf in 1 of its tensors, first in {name}" in " ".join(text.split())

@@ -32,7 +32,7 @@ from geodiff_sar.model.adapter_files import (
     AdapterFiles,
 )
 from geodiff_sar.model.lora import LoraOptions, load_lora, lora_state_dict
-from geodiff_sar.model.tensor_file import packed, read_header, read_tensor_file
+from geodiff_sar.model.tensor_file import packed, read_header, require_finite
 
 
 class AdapterRecord(Options):
@@ -158,11 +158,14 @@ def load_adapter(
 
 
 def read_adapter(files: AdapterFiles, base_hash: str, hash_without_t5: str | None = None) -> LoadedAdapter:
-    """All of an adapter but what belongs on the transformer, whose file is looked at by its header; errors as
-    load_conditioning."""
+    """All of an adapter but what belongs on the transformer: a LoRA is looked through for NaN, a whole transformer by its
+    header. Errors as load_conditioning."""
     record, conditioning = load_conditioning(files, base_hash, hash_without_t5)
     if files.weights is not None:
-        read_header(files.weights)
+        if record.full:
+            read_header(files.weights)
+        else:
+            require_finite(files.weights)
     return LoadedAdapter(conditioning, record, files)
 
 
@@ -171,11 +174,11 @@ def put_on(adapter: LoadedAdapter, transformer: SD3Transformer2DModel) -> None:
 
     Raises:
         FileError: a damaged file.
-        DataError: keys or shapes that do not match.
+        DataError: keys or shapes that do not match, NaN or Inf.
     """
     record, weights = adapter.record, adapter.files.weights
     if weights is not None:
-        state = read_tensor_file(weights).tensors
+        state = require_finite(weights).tensors
         if record.full:
             _load_strictly(transformer, state, weights)
         elif record.lora is not None:
@@ -198,7 +201,7 @@ def load_conditioning(
     Raises:
         FileError: a damaged file, or no weights where the record promises them.
         OptionError: a record with unknown, missing or impossible values.
-        DataError: another base model, or keys or shapes that do not match.
+        DataError: another base model, keys or shapes that do not match, NaN or Inf.
     """
     record = read_record(files)
     if record.base_hash != base_hash and not _differs_in_t5_alone(record, base_hash, hash_without_t5):
@@ -220,7 +223,7 @@ def load_conditioning(
             "copy them beside the record",
         )
     conditioning = ConditioningStack.from_header(record.conditioning, str(files.record))
-    _load_strictly(conditioning, read_tensor_file(files.fusion_weights).tensors, files.fusion_weights)
+    _load_strictly(conditioning, require_finite(files.fusion_weights).tensors, files.fusion_weights)
     conditioning.eval().requires_grad_(False)
     return record, conditioning
 

@@ -1,21 +1,25 @@
 """Safetensors files: read strictly and with their header, written with the same bytes for the same content."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from geodiff_sar.core.errors import FileError, GeodiffError
+from geodiff_sar.core.errors import DataError, FileError, GeodiffError
 from geodiff_sar.core.files import open_binary, require_file
 
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
+
+NAMED = 5
+"""Tensors that a message names."""
 
 PICKLE_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
@@ -51,6 +55,30 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
         return {name: TensorEntry(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
 
 
+def non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold NaN or Inf."""
+    return [name for name, value in tensors.items() if value.is_floating_point() and not _finite(value)]
+
+
+def require_finite(path: Path) -> TensorFile:
+    """As read_tensor_file, of a file without NaN or Inf.
+
+    Raises:
+        DataError: tensors that hold NaN or Inf.
+    """
+    file = read_tensor_file(path)
+    names = non_finite(file.tensors)
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        raise DataError(
+            path,
+            f"NaN or Inf in {', '.join(names[:NAMED])}{more}",
+            "finite numbers",
+            "take an earlier checkpoint of that training",
+        )
+    return file
+
+
 @contextmanager
 def open_tensors(path: Path) -> Iterator[Any]:
     """A safetensors file as the library opens it: mapped into memory, so that a tensor costs memory when it is used.
@@ -82,6 +110,12 @@ def packed(state: dict[str, Tensor], header: dict[str, str]) -> bytes:
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+def _finite(tensor: Tensor) -> bool:
+    if tensor.dtype.itemsize == 1:
+        tensor = tensor.half()  # torch has no such test for 8-bit formats
+    return bool(torch.isfinite(tensor).all())
 
 
 def _check_beginning(path: Path) -> None:

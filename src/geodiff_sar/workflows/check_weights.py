@@ -28,6 +28,7 @@ from geodiff_sar.model.folder_files import ignored_files, weight_files
 from geodiff_sar.model.lora import add_lora, lora_state_dict
 from geodiff_sar.model.single_file.recognise import transformer_title
 from geodiff_sar.model.single_file.source import SingleFileBase
+from geodiff_sar.model.tensor_file import non_finite
 from geodiff_sar.workflows.check_plain_lora import check_plain_lora
 from geodiff_sar.workflows.check_single_file import Findings, problem_line, single_file_findings
 
@@ -164,9 +165,15 @@ def _row(part: str, file: Path, problems: list[str]) -> tuple[str, ...]:
     size = f"{file.stat().st_size / 1e6:.2f}"
     try:
         with safe_open(file, framework="pt") as tensors:
-            formats = Counter(str(tensors.get_tensor(key).dtype).removeprefix("torch.") for key in tensors.keys())  # noqa: SIM118
+            formats, wrong = Counter[str](), list[str]()
+            for key in tensors.keys():  # noqa: SIM118
+                tensor = tensors.get_tensor(key)
+                formats[str(tensor.dtype).removeprefix("torch.")] += 1
+                wrong += non_finite({key: tensor})
     except (SafetensorError, OSError, ValueError) as error:
         problems.append(f"{file}: truncated or damaged ({error})")
         return (part, file.name, size, "-", "damaged", "-")
+    if wrong:
+        problems.append(f"{file}: NaN or Inf in {len(wrong)} of its tensors, first in {wrong[0]}")
     kinds = ", ".join(f"{count} {name}" for name, count in formats.most_common())
     return (part, file.name, size, str(sum(formats.values())), kinds, sha256_file(file)[:16])
