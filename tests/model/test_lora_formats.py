@@ -433,10 +433,12 @@ def test_headers(tmp_path, capsys):
     assert header["modelspec.title"] == "c"
     assert "lora_adapter_metadata" not in header
     record = {"enable_3d_fusion": True, "fusion_method": "gated", "pointcloud_dim": 64, "image_feature_dim": 16}
+    record["geodiff_sar"] = {"resolution": [128, 96]}
     (tmp_path / "p_fusion.json").write_text(json.dumps(record))  # as beside an adapter of this package
     convert(tmp_path / "p.safetensors", tmp_path / "r2.safetensors", "reference")
     header = header_of(tmp_path / "r2.safetensors")
     assert [header[key] for key in list(REFERENCE_HEADER)[:4]] == ["True", "gated", "64", "16"]
+    assert header["modelspec.resolution"] == "128x96"
     assert "conditioning weights" in capsys.readouterr().err
     convert(path, tmp_path / "d.safetensors", "diffusers")
     assert header_of(tmp_path / "d.safetensors")["ss_fusion_method"] == "hybrid_film_attn"

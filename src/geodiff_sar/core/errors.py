@@ -1,5 +1,13 @@
 """The one family of exceptions for users' mistakes."""
 
+from collections.abc import Sequence
+
+
+def listed(names: Sequence[str], limit: int = 20) -> str:
+    """Names for a message, separated by commas; of more than ``limit`` the first ones and how many there are besides."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+
 
 class GeodiffError(ValueError):
     """A mistake that the user can mend.

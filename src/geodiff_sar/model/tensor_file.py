@@ -12,14 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from geodiff_sar.core.errors import DataError, FileError, GeodiffError
+from geodiff_sar.core.errors import DataError, FileError, GeodiffError, listed
 from geodiff_sar.core.files import open_binary, require_file
 
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
-
-NAMED = 5
-"""Tensors that a message names."""
 
 PICKLE_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
@@ -69,10 +66,9 @@ def require_finite(path: Path) -> TensorFile:
     file = read_tensor_file(path)
     names = non_finite(file.tensors)
     if names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         raise DataError(
             path,
-            f"NaN or Inf in {', '.join(names[:NAMED])}{more}",
+            f"NaN or Inf in {listed(names, 5)}",
             "finite numbers",
             "take an earlier checkpoint of that training",
         )

@@ -140,8 +140,11 @@ def _add_record(lora: Lora, source: Path, to: str) -> None:
             "the LoRA alone is converted: geometry, reference and pose act through the adapter's conditioning weights, which"
             " no other program reads"
         )
+    lora.metadata = dict(lora.metadata)
+    match content.get("geodiff_sar"):
+        case {"resolution": [int(width), int(height)]}:
+            lora.metadata.setdefault("modelspec.resolution", f"{width}x{height}")
     if to == "reference":
-        lora.metadata = dict(lora.metadata)
         for key in FUSION_KEYS:
             value = content.get(key.removeprefix("ss_"))
             if value is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from geodiff_sar.core.errors import DataError
+from geodiff_sar.core.errors import DataError, listed
 from geodiff_sar.model.lora_formats.canonical import Factors
 from geodiff_sar.model.lora_formats.dora import Divisor, Dora
 from geodiff_sar.model.lora_formats.foreign import looks_like
@@ -82,11 +82,10 @@ def gather(file: TensorFile, place: Callable[[str], str | None]) -> dict[str, Pa
 
 def unplaced(path: Path, names: Iterable[str]) -> DataError:
     """The error about names that have no place in SD3."""
-    listed = sorted(names)
+    unknown = sorted(names)
     return DataError(
         path,
-        f"{len(listed)} tensors have no place in Stable Diffusion 3.5: {', '.join(listed[:4])}"
-        f"{' ...' if len(listed) > 4 else ''}{looks_like(listed)}",
+        f"{len(unknown)} tensors have no place in Stable Diffusion 3.5: {listed(unknown)}{looks_like(unknown)}",
         "every tensor is a factor, alpha or magnitude of a linear layer of SD3's transformer or text encoders",
         "give a LoRA of Stable Diffusion 3.5",
     )

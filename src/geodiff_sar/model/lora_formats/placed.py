@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from geodiff_sar.core.errors import DataError
+from geodiff_sar.core.errors import DataError, listed
 from geodiff_sar.model.lora_formats.canonical import Factors, Lora
 
 
@@ -30,7 +30,7 @@ def require_fit(model: nn.Module, lora: Lora, part: str, called: str) -> None:
     if wrong:
         raise DataError(
             lora.source,
-            f"{len(wrong)} of {len(modules)} modules do not fit this base's {called}: {', '.join(wrong[:3])}",
+            f"{len(wrong)} of {len(modules)} modules do not fit this base's {called}: {listed(wrong)}",
             "a LoRA is used on the base model it was trained on",
             "give that base by --pretrained_model",
         )
