@@ -82,9 +82,14 @@ def test_every_pair_is_the_same_network(form, to, sources, base, tmp_path):
     path, wanted = sources[form]
     assert (wanted - base).abs().max() > 0.05
     convert(path, tmp_path / "out.safetensors", to)
-    assert (applied(tmp_path / "out.safetensors", to) - wanted).abs().max() <= CLOSE
+    assert apart(applied(tmp_path / "out.safetensors", to), wanted) <= CLOSE
     convert(tmp_path / "out.safetensors", tmp_path / "back.safetensors", form)
-    assert (applied(tmp_path / "back.safetensors", form) - wanted).abs().max() <= CLOSE
+    assert apart(applied(tmp_path / "back.safetensors", form), wanted) <= CLOSE
+
+
+def apart(found, wanted):
+    """Largest difference, as a share of the largest value where that is above 1: these have values of 10."""
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1.0))
 
 
 @pytest.mark.parametrize("module", list(SHAPES))
@@ -94,7 +99,7 @@ def test_every_module_alone_goes_to_its_place(module, base, tmp_path):
     assert (wanted - base).abs().max() > 1e-4
     for last, to in (("one", "diffusers"), ("diffusers", "comfyui"), ("comfyui", "kohya")):
         convert(tmp_path / f"{last}.safetensors", tmp_path / f"{to}.safetensors", to)
-        assert (applied(tmp_path / f"{to}.safetensors", to) - wanted).abs().max() <= CLOSE
+        assert apart(applied(tmp_path / f"{to}.safetensors", to), wanted) <= CLOSE
 
 
 def test_a_trained_adapter_of_this_package(base, tmp_path):
@@ -108,7 +113,7 @@ def test_a_trained_adapter_of_this_package(base, tmp_path):
     save_file(lora_state_dict(model), tmp_path / "a.safetensors", _lora_header(options))
     for to in FORMATS:
         convert(tmp_path / "a.safetensors", tmp_path / f"{to}.safetensors", to)
-        assert (applied(tmp_path / f"{to}.safetensors", to) - wanted).abs().max() <= CLOSE
+        assert apart(applied(tmp_path / f"{to}.safetensors", to), wanted) <= CLOSE
 
 
 def test_diffusers_pipeline_loads_the_file(sources, base, tmp_path):
@@ -127,7 +132,7 @@ def test_diffusers_pipeline_loads_the_file(sources, base, tmp_path):
     pipeline = StableDiffusion3Pipeline(in_diffusers(original_weights()), **dict.fromkeys(parts))
     pipeline.load_lora_weights(str(tmp_path), weight_name="out.safetensors")
     found = velocity(pipeline.transformer)
-    assert (found - wanted).abs().max() <= CLOSE
+    assert apart(found, wanted) <= CLOSE
     assert (found - base).abs().max() > 0.05
 
 
@@ -136,7 +141,7 @@ def test_our_own_loader_agrees(form, sources):
     path, wanted = sources[form]
     model = in_diffusers(original_weights())
     add_plain_lora(model, read_lora(path)[0])
-    assert (velocity(model) - wanted).abs().max() <= CLOSE
+    assert apart(velocity(model), wanted) <= CLOSE
 
 
 def test_text_encoders(tmp_path):
@@ -334,7 +339,7 @@ def test_only_some_of_q_k_v(base, tmp_path):
     wanted = applied(path, "diffusers")
     assert (wanted - base).abs().max() > 1e-3
     convert(path, tmp_path / "k.safetensors", "kohya")
-    assert (applied(tmp_path / "k.safetensors", "kohya") - wanted).abs().max() <= CLOSE
+    assert apart(applied(tmp_path / "k.safetensors", "kohya"), wanted) <= CLOSE
     convert(tmp_path / "k.safetensors", tmp_path / "d.safetensors", "diffusers")
     assert load_file(tmp_path / "d.safetensors").keys() == load_file(path).keys()
     convert(path, tmp_path / "low.safetensors", "kohya", rank=2)
@@ -345,7 +350,7 @@ def test_number_formats_stay(tmp_path):
     wanted = applied(path, "diffusers")
     for to in FORMATS:
         convert(path, tmp_path / f"{to}.safetensors", to)
-        assert (applied(tmp_path / f"{to}.safetensors", to) - wanted).abs().max() <= CLOSE
+        assert apart(applied(tmp_path / f"{to}.safetensors", to), wanted) <= CLOSE
         state = load_file(tmp_path / f"{to}.safetensors")
         wide = [key for key, value in state.items() if value.dtype != torch.bfloat16 and not key.endswith(".alpha")]
         # q, k and v of unlike scales share one alpha, so some are rescaled, which bfloat16 would round
@@ -359,7 +364,7 @@ def test_alpha_tensors_of_diffusers_names(tmp_path):
     names = {key.rpartition(".lora_")[0] for key in state}
     save_file(state | {f"{name}.alpha": torch.tensor(ALPHA) for name in names}, tmp_path / "t.safetensors")
     convert(tmp_path / "t.safetensors", tmp_path / "k.safetensors", "kohya")
-    assert (applied(tmp_path / "k.safetensors", "kohya") - wanted).abs().max() <= CLOSE
+    assert apart(applied(tmp_path / "k.safetensors", "kohya"), wanted) <= CLOSE
     prefix = {f"base_model.model.{key.removeprefix('transformer.')}": value for key, value in state.items()}
     save_file(prefix | {}, tmp_path / "b.safetensors")  # neither header nor alpha: scale 1
     modules = read_lora(tmp_path / "b.safetensors")[0].modules
@@ -384,7 +389,7 @@ def test_dora(tmp_path):
     path = diffusers_lora(tmp_path / "p.safetensors", use_dora=True, rank_pattern={}, alpha_pattern={})
     wanted = applied(path, "diffusers")
     convert(path, tmp_path / "d.safetensors", "diffusers")
-    assert (applied(tmp_path / "d.safetensors", "diffusers") - wanted).abs().max() <= CLOSE
+    assert apart(applied(tmp_path / "d.safetensors", "diffusers"), wanted) <= CLOSE
     for to in ("kohya", "comfyui", "reference"):
         with pytest.raises(DataError, match="DoRA"):
             convert(path, tmp_path / f"{to}.safetensors", to)
@@ -407,7 +412,7 @@ def test_dora(tmp_path):
         )
         changed = weights[f"{name}.weight"] + state[f"{flat}.lora_up.weight"] @ state[f"{flat}.lora_down.weight"]
         weights[f"{name}.weight"] = state[f"{flat}.dora_scale"] * changed / changed.norm(dim=1, keepdim=True)
-    assert (applied(tmp_path / "l.safetensors", "diffusers") - velocity(in_diffusers(weights))).abs().max() <= CLOSE
+    assert apart(applied(tmp_path / "l.safetensors", "diffusers"), velocity(in_diffusers(weights))) <= CLOSE
     state["lora_unet_joint_blocks_2_context_block_attn_qkv.dora_scale"] = torch.rand(1, 16)
     save_file(state, tmp_path / "columns.safetensors")
     with pytest.raises(DataError, match="columns"):

@@ -69,8 +69,9 @@ def test_every_part_is_the_model_it_was_written_from(models, tmp_path, inside):
         assert float((ours - theirs).abs().max()) <= 1e-5
     ids = torch.tensor([[5, 9, 7, 599, 1, 1]])
     for ours, theirs in ((base.text.encoders.clip_l, models.clip_l), (base.text.encoders.clip_g, models.clip_g)):
-        assert torch.equal(ours(ids).text_embeds, theirs(ids).text_embeds)
-    assert torch.equal(base.text.encoders.t5(ids % 200).last_hidden_state, models.t5xxl(ids % 200).last_hidden_state)
+        torch.testing.assert_close(ours(ids).text_embeds, theirs(ids).text_embeds, rtol=1e-5, atol=1e-5)
+    ours, theirs = (t5(ids % 200).last_hidden_state for t5 in (base.text.encoders.t5, models.t5xxl))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)  # mapped weights may lie otherwise: other rounding
     context, pooled = base.text.encode([CAPTION])
     assert context.shape == (1, 77 + 256, 128)
     assert pooled.shape == (1, 128)
