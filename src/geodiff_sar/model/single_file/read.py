@@ -1,7 +1,9 @@
 """Tensors and content hash of one part of a file, in the number format that is wanted."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,26 @@ from geodiff_sar.model.single_file.convert import is_scale
 from geodiff_sar.model.single_file.layout import PartFile
 from geodiff_sar.model.tensor_file import open_tensors
 
-MAPPED_TOGETHER = 2**29
-"""Bytes of a file that are hashed before it is closed and opened again."""
+MAPPED_TOGETHER = 2**27
+"""Bytes of a file that are hashed or cast before it is closed and opened again: pages of a mapped file count as memory until
+it is closed."""
 
-FORMATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
-"""Number formats of weights that can be cast, as safetensors calls them."""
+FORMATS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+"""Number formats of weights that can be cast, by what safetensors calls them."""
 
 
 def read_part(file: PartFile, dtype: torch.dtype, kept_float: tuple[str, ...] = ()) -> dict[str, Tensor]:
     """Tensors of a part by name without prefix.
 
-    The file is mapped into memory: what is stored in ``dtype`` already costs no memory of its own, and of the rest one tensor
-    at a time is there twice. An fp8 weight with a scale beside it is multiplied by that.
+    The file is mapped into memory: what is stored in ``dtype`` already costs no memory of its own, and of the rest one piece
+    of the file at a time is there beside the result. An fp8 weight with a scale beside it is multiplied by that.
 
     Args:
         file: the part.
@@ -35,14 +45,17 @@ def read_part(file: PartFile, dtype: torch.dtype, kept_float: tuple[str, ...] = 
         FileError: a damaged file, or weights in a format that cannot be cast.
     """
     check_formats(file)
+    wanted = {name: dtype for name in file.entries if not is_scale(name)}
+    for name in wanted:
+        if any(word in name.split(".") for word in kept_float):
+            wanted[name] = torch.float32
+    mapped = [name for name in wanted if _is_stored_as(file, name, wanted[name])]
     tensors = {}
-    with open_tensors(file.path) as opened:
-        for name in file.entries:
-            if is_scale(name):
-                continue
-            wanted = torch.float32 if any(word in name.split(".") for word in kept_float) else dtype
-            tensors[name] = _tensor(opened, file, name, wanted)
-    return tensors
+    for piece in (mapped, *_pieces(file, set(wanted) - set(mapped))):
+        with open_tensors(file.path) as opened:
+            for name in piece:
+                tensors[name] = _tensor(opened, file, name, wanted[name])
+    return {name: tensors[name] for name in wanted}
 
 
 def read_one(file: PartFile, name: str, dtype: torch.dtype) -> Tensor:
@@ -57,6 +70,24 @@ def _tensor(opened: Any, file: PartFile, name: str, dtype: torch.dtype) -> Tenso
     if scale is not None:
         tensor = tensor.to(torch.float32) * opened.get_tensor(file.prefix + scale).to(torch.float32)
     return tensor.to(dtype)
+
+
+def _is_stored_as(file: PartFile, name: str, dtype: torch.dtype) -> bool:
+    return FORMATS[file.entries[name].format] == dtype and _scale_of(name, file) is None
+
+
+def _pieces(file: PartFile, names: Iterable[str]) -> Iterator[list[str]]:
+    """The tensors in pieces of the file, so that what is mapped at a time stays small."""
+    piece, size = [], 0
+    for name in sorted(names):
+        piece.append(name)
+        entry = file.entries[name]
+        size += prod(entry.shape) * FORMATS[entry.format].itemsize
+        if size >= MAPPED_TOGETHER:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def check_formats(file: PartFile) -> None:
@@ -86,7 +117,7 @@ def part_digest(file: PartFile) -> str:
 def _digest(path: Path, prefix: str, names: tuple[str, ...], size: int, modified: int) -> str:
     digest = hashlib.sha256()
     left = list(names)
-    while left:  # the file is opened again and again: pages of a mapped file count as memory until it is closed
+    while left:
         mapped, tensor = 0, None
         with open_tensors(path) as opened:
             while left and mapped < MAPPED_TOGETHER:
