@@ -13,6 +13,7 @@ from geodiff_sar.core.errors import FileError, GeodiffError, OptionError
 from geodiff_sar.model.base import base_hash, load_base
 from geodiff_sar.model.base_files import BaseFiles
 from geodiff_sar.model.folder_base import EMBEDDED
+from geodiff_sar.model.tensor_file import read_tensor_file
 from geodiff_sar.workflows.check_weights import check_weights
 
 ALL = ("transformer", "vae", "clip_l", "clip_g", "t5xxl")
@@ -39,6 +40,29 @@ def changed(path, change) -> None:
     state = {name: tensor.clone() for name, tensor in load_file(path).items()}
     change(state)
     save_file(state, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5107104966\n", "(?s)Git LFS.*git lfs pull"),
+        (b"<!doctype html>\n<html><body>Sign in</body></html>", "(?s)web page.*accept its licence"),
+        (b"\xef\xbb\xbf\r\n  <html></html>" + b" " * 40, "(?s)web page.*accept its licence"),
+        (b"GGUF\x03\x00\x00\x00" + bytes(80), r"(?s)GGUF.*\.safetensors"),
+    ],
+)
+def test_other_files_under_the_name_are_told_apart(tmp_path, content, words):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    refused(BaseFiles(str(path), tokenizers=EMBEDDED["mini"]), words)
+
+
+def test_a_header_whose_length_looks_like_a_web_page_is_read(tmp_path):
+    """60 bytes of header: the file begins with "<"."""
+    text = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(60)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", 60) + text + struct.pack("<f", 2.0))
+    assert read_tensor_file(path).tensors["a"].tolist() == [2.0]
 
 
 def test_check_weights_describes_an_intact_base(models, tmp_path):

@@ -82,7 +82,7 @@ def open_tensors(path: Path) -> Iterator[Any]:
     Lengths, offsets and shapes are checked before any tensor is made. A pickle is refused without being read.
 
     Raises:
-        FileError: no such file, a pickle, or a file that is cut off or contradicts its own header.
+        FileError: no such file, a pickle or another kind of file, or a file that is cut off or contradicts its own header.
     """
     require_file(path, "a safetensors file", "check the path")
     _check_beginning(path)
@@ -116,8 +116,9 @@ def _finite(tensor: Tensor) -> bool:
 
 def _check_beginning(path: Path) -> None:
     with open_binary(path) as file:
-        start = file.read(9)
-    pickled = start[8:] != b"{" and (
+        start = file.read(64)
+    _refuse_others(path, start)
+    pickled = start[8:9] != b"{" and (
         start[:2] == b"PK" or start[:1] == b"\x80"
     )  # either may also be the length of a header
     if path.suffix.lower() in PICKLE_ENDINGS or pickled:
@@ -132,8 +133,34 @@ def _check_beginning(path: Path) -> None:
         raise _damaged(path, f"declares a header of {declared} bytes (at most {LARGEST_HEADER} are allowed)")
     if held < 0 or declared > held:
         raise _damaged(path, f"declares a header of {declared} bytes and holds {max(held, 0)}: it is cut off")
-    if start[8:] != b"{":
+    if start[8:9] != b"{":
         raise _damaged(path, "does not begin with a safetensors header")
+
+
+def _refuse_others(path: Path, start: bytes) -> None:
+    """What is often found under the name of a safetensors file, by how it begins."""
+    if start[8:9] == b"{":  # the bytes before are the length of a header
+        return
+    kinds = (
+        (
+            start.startswith(b"version https://git-lfs"),
+            "is a pointer of Git LFS, not the file that it stands for",
+            "run `git lfs pull` in the folder it was cloned to",
+        ),
+        (
+            start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"),
+            "is a web page: the download did not return the file",
+            "log in where the file is published, accept its licence, and download it again",
+        ),
+        (
+            start.startswith(b"GGUF"),
+            "is a GGUF file, which is not read",
+            "take the .safetensors file of the same model",
+        ),
+    )
+    for found, kind, remedy in kinds:
+        if found:
+            raise FileError(path, kind, "a safetensors file", remedy)
 
 
 def _damaged(path: Path, found: str) -> FileError:
