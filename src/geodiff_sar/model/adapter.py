@@ -32,7 +32,7 @@ from geodiff_sar.model.adapter_files import (
     AdapterFiles,
 )
 from geodiff_sar.model.lora import LoraOptions, load_lora, lora_state_dict
-from geodiff_sar.model.tensor_file import packed, read_header, require_finite
+from geodiff_sar.model.tensor_file import packed, read_header, read_tensor_file, require_finite
 
 
 class AdapterRecord(Options):
@@ -174,15 +174,14 @@ def put_on(adapter: LoadedAdapter, transformer: SD3Transformer2DModel) -> None:
 
     Raises:
         FileError: a damaged file.
-        DataError: keys or shapes that do not match, NaN or Inf.
+        DataError: keys or shapes that do not match, NaN or Inf in a whole transformer.
     """
     record, weights = adapter.record, adapter.files.weights
     if weights is not None:
-        state = require_finite(weights).tensors
         if record.full:
-            _load_strictly(transformer, state, weights)
-        elif record.lora is not None:
-            load_lora(transformer, state, record.lora, str(weights))
+            _load_strictly(transformer, require_finite(weights).tensors, weights)
+        elif record.lora is not None:  # looked through when it was read
+            load_lora(transformer, read_tensor_file(weights).tensors, record.lora, str(weights))
     transformer.eval()
 
 

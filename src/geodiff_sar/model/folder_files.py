@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from geodiff_sar.core.errors import FileError
+from geodiff_sar.core.errors import FileError, listed
 from geodiff_sar.core.files import read_json
 from geodiff_sar.model.base_parts import CLASSES
 
@@ -44,34 +44,30 @@ def _shards(index: Path) -> list[Path]:
     files = [index.parent / name for name in sorted(set(places.values()))]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise FileError(index, f"names files that are missing: {_listed(missing)}", "all of its files are there", _COPY)
+        raise FileError(index, f"names files that are missing: {listed(missing)}", "all of its files are there", _COPY)
     return files
 
 
 def _none(default: Path, part: str) -> FileError:
-    folder, wanted = (
-        default.parent,
-        f"a base holds the weights of '{part}' in {default.name}, or in shards with its index",
-    )
+    folder = default.parent
+    wanted = f"a base holds the weights of '{part}' in {default.name}, or in shards with its index"
     held = [file.name for file in _held(folder)]
     pickles = sorted(file.name for file in folder.glob("*.bin"))
     if held:
-        found = f"holds no {default.name} and no {default.name}.index.json, but {_listed(held)}"
+        found = f"holds no {default.name} and no {default.name}.index.json, but {listed(held)}"
         remedy = (
             f"rename a single file to {default.name}; for shards copy their index too, as {default.name}.index.json"
         )
         return FileError(folder, found, wanted, remedy)
     if pickles:
-        found = f"holds no .safetensors file, but {_listed(pickles)}: a pickle may run code when it is read; it was not read"
+        found = (
+            f"holds no .safetensors file, but {listed(pickles)}: a pickle may run code when it is read; it was not read"
+        )
         remedy = (
             "save the model again with save_pretrained(..., safe_serialization=True), or copy its .safetensors files"
         )
         return FileError(folder, found, f"{wanted}; .bin is never read", remedy)
     return FileError(folder, "holds no .safetensors file", wanted, _COPY)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 _COPY = "copy the folder again, with all of its files"

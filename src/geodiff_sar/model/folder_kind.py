@@ -8,7 +8,6 @@ from geodiff_sar.core.files import read_json
 
 KINDS = {
     "StableDiffusionXL": "Stable Diffusion XL",
-    "StableDiffusion3": "Stable Diffusion 3",
     "StableDiffusion": "Stable Diffusion 1 or 2",
     "Flux": "Flux",
     "AuraFlow": "AuraFlow",

@@ -59,11 +59,11 @@ def require_memory(parts: Mapping[str, PartSize], device: torch.device) -> None:
     for names, remedy in phases:
         needed = sum(parts[name].bytes for name in names if name in parts)
         if free is not None and needed > free:
-            listed = ", ".join(f"{TITLES[name]} {_gib(parts[name].bytes)}" for name in names if name in parts)
+            listed = ", ".join(f"{TITLES[name]} {gib(parts[name].bytes)}" for name in names if name in parts)
             raise OptionError(
                 "memory",
-                f"{listed}: {_gib(needed)} for weights alone",
-                f"{_gib(free)} are free on {device}",
+                f"{listed}: {gib(needed)} for weights alone",
+                f"{gib(free)} are free on {device}",
                 f"use {remedy}, half precision (--dtype bf16, train.precision), or free memory",
             )
 
@@ -97,5 +97,6 @@ def _own(layer: Any) -> int:
     return sum(parameter.numel() for parameter in layer.parameters(recurse=False))
 
 
-def _gib(size: float) -> str:
+def gib(size: float) -> str:
+    """Bytes in words."""
     return f"{size / 2**30:.1f} GiB"

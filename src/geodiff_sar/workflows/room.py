@@ -4,7 +4,7 @@ import torch
 
 from geodiff_sar.core.errors import OptionError
 from geodiff_sar.model.base import needed_parts, open_base
-from geodiff_sar.model.part_size import TITLES, free_bytes
+from geodiff_sar.model.part_size import TITLES, free_bytes, gib
 from geodiff_sar.workflows.plan import make_plan
 from geodiff_sar.workflows.train_config import TrainConfig
 from geodiff_sar.workflows.trainee import BASE_DTYPES
@@ -42,15 +42,11 @@ def require_room(config: TrainConfig, device: torch.device, processes: int = 1) 
     if needed <= TOLERANCE * free:
         return
     sizes = {TITLES[part]: plan.parts[part].bytes for part in ("transformer", "vae")} | plan.training
-    listed = ", ".join(f"{what} {_gib(size)}" for what, size in sizes.items() if size > 0.02 * needed)
+    listed = ", ".join(f"{what} {gib(size)}" for what, size in sizes.items() if size > 0.02 * needed)
     raise OptionError(
         "memory",
-        f"a step takes {_gib(needed)}: {listed}",
-        f"{_gib(free)} are free on {device}",
+        f"a step takes {gib(needed)}: {listed}",
+        f"{gib(free)} are free on {device}",
         "train.gradient_checkpointing = true, a smaller train.batch_size with more train.accumulation, or another"
         " memory.transformer; `geodiff-sar plan` counts a configuration",
     )
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.1f} GiB"
