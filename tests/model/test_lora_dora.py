@@ -18,7 +18,7 @@ from geodiff_sar.model.lora_formats.diffusers import DiffusersFormat
 from geodiff_sar.model.lora_formats.dora import Dora
 from geodiff_sar.model.lora_formats.files import read_lora
 from geodiff_sar.model.lora_formats.verify import verify
-from geodiff_sar.model.plain_lora import add_plain_lora
+from geodiff_sar.model.peft_layers import add_changes
 from geodiff_sar.workflows.convert_lora import ConvertRequest, convert_lora
 from lora_support import (
     ADAPTED,
@@ -94,7 +94,7 @@ def convert(source, out, to, **options):
 
 def ours(path, strength=1.0):
     model = in_diffusers(original_weights())
-    add_plain_lora(model, read_lora(path)[0], strength)
+    add_changes(model, read_lora(path)[0], strength)
     return velocity(model)
 
 
@@ -317,4 +317,4 @@ def test_a_row_of_length_zero_is_refused(names, tmp_path):
     model = in_diffusers(original_weights())
     model.transformer_blocks[0].attn.to_out[0].weight.data[3] = 0
     with pytest.raises(DataError, match=r"z\.safetensors: DoRA of 'transformer_blocks\.0\.attn\.to_out\.0'.*1 are 0"):
-        add_plain_lora(model, read_lora(path)[0])
+        add_changes(model, read_lora(path)[0])

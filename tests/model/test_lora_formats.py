@@ -26,7 +26,7 @@ from geodiff_sar.model.lora_formats.modules import (
     to_diffusers,
     to_original,
 )
-from geodiff_sar.model.plain_lora import add_plain_lora
+from geodiff_sar.model.peft_layers import add_changes
 from geodiff_sar.workflows import convert_lora as workflow
 from geodiff_sar.workflows.convert_lora import ConvertRequest, convert_lora
 from lora_support import (
@@ -140,7 +140,7 @@ def test_diffusers_pipeline_loads_the_file(sources, base, tmp_path):
 def test_our_own_loader_agrees(form, sources):
     path, wanted = sources[form]
     model = in_diffusers(original_weights())
-    add_plain_lora(model, read_lora(path)[0])
+    add_changes(model, read_lora(path)[0])
     assert apart(velocity(model), wanted) <= CLOSE
 
 

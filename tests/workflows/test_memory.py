@@ -21,7 +21,7 @@ from geodiff_sar.model.lora import LoraOptions, add_lora, lora_state_dict
 from geodiff_sar.model.lora_formats.canonical import Factors, Lora
 from geodiff_sar.model.lora_formats.dora import Dora
 from geodiff_sar.model.memory import MemoryOptions
-from geodiff_sar.model.plain_lora import add_plain_lora
+from geodiff_sar.model.peft_layers import add_changes
 from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.model.storage.base import block_linears
@@ -301,8 +301,8 @@ def test_what_a_dora_cannot_compute_with(stored, files, chips_root, tiny_base, t
     factors = Factors(torch.ones(1, columns), torch.ones(rows, 1), 1.0)
     name = "transformer.transformer_blocks.0.attn.to_q"
     with pytest.raises(OptionError, match=f"'{stored}' with a DoRA"):
-        add_plain_lora(transformer, Lora({name: replace(factors, dora=Dora(torch.ones(rows)))}, {}, "x"))
-    add_plain_lora(transformer, Lora({name: factors}, {}, "x"))
+        add_changes(transformer, Lora({name: replace(factors, dora=Dora(torch.ones(rows)))}, {}, "x"))
+    add_changes(transformer, Lora({name: factors}, {}, "x"))
     given = {"memory": {"transformer": stored}, "lora": {"dora": True}}
     with pytest.raises(ValueError, match=rf"{stored}.* with lora\.dora"):
         config_for(chips_root, tiny_base, tmp_path, given, gradient_checkpointing=True)

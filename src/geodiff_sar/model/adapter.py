@@ -32,6 +32,8 @@ from geodiff_sar.model.adapter_files import (
     AdapterFiles,
 )
 from geodiff_sar.model.lora import LoraOptions, load_lora, lora_state_dict
+from geodiff_sar.model.lora_formats.files import read_lora
+from geodiff_sar.model.peft_layers import add_changes
 from geodiff_sar.model.tensor_file import packed, read_header, read_tensor_file, require_finite
 
 
@@ -55,6 +57,10 @@ class AdapterRecord(Options):
     )
     t5_length: int = Field(ge=1, description="number of T5 tokens")
     lora: LoraOptions | None = Field(default=None, description="LoRA options; None: no LoRA")
+    lora_format: str | None = Field(
+        default=None,
+        description="format that `convert-lora` wrote the LoRA in; None: as trained, with rank and alpha of `lora`",
+    )
     full: bool = Field(default=False, description="the whole transformer was trained")
     conditioning: dict[str, Any] | None = Field(
         description="header of the conditioning stack; None: text alone conditions"
@@ -138,7 +144,7 @@ def read_record(files: AdapterFiles) -> AdapterRecord:
             files.record,
             "has no key 'geodiff_sar'",
             "an adapter trained by geodiff-sar (the published code's fusion weights cannot be used: they were never trained)",
-            "train the adapter with `geodiff-sar train`",
+            "for the LoRA alone, copy it to a folder of its own; for geometry, train with `geodiff-sar train`",
         )
     return parse_options(AdapterRecord, content["geodiff_sar"], str(files.record))
 
@@ -164,6 +170,8 @@ def read_adapter(files: AdapterFiles, base_hash: str, hash_without_t5: str | Non
     if files.weights is not None:
         if record.full:
             read_header(files.weights)
+        elif record.lora_format is not None:
+            read_lora(files.weights)
         else:
             require_finite(files.weights)
     return LoadedAdapter(conditioning, record, files)
@@ -180,6 +188,8 @@ def put_on(adapter: LoadedAdapter, transformer: SD3Transformer2DModel) -> None:
     if weights is not None:
         if record.full:
             _load_strictly(transformer, require_finite(weights).tensors, weights)
+        elif record.lora_format is not None:
+            add_changes(transformer, read_lora(weights)[0])
         elif record.lora is not None:  # looked through when it was read
             load_lora(transformer, read_tensor_file(weights).tensors, record.lora, str(weights))
     transformer.eval()

@@ -46,6 +46,13 @@ def begin_with_adapter(
             "an adapter of LoRA, conditioning or both",
             "name another one",
         )
+    if record.lora_format is not None:
+        raise OptionError(
+            "start_from",
+            f"the LoRA of {files.record} was converted to {record.lora_format}",
+            "training goes on from a LoRA as it was trained",
+            "name the adapter that was converted",
+        )
     wanted = _settings(None if conditioning is None else conditioning.header(), lora)
     found = _settings(record.conditioning if theirs is None else theirs.header(), record.lora)
     differing = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)]

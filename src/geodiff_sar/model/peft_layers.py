@@ -3,13 +3,14 @@
 import warnings
 from dataclasses import replace
 
+from diffusers import SD3Transformer2DModel
 from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.utils.integrations import dequantize_module_weight
 from torch import Tensor, nn
 
 from geodiff_sar.core.errors import DataError
-from geodiff_sar.model.lora import require_weights_for_dora
+from geodiff_sar.model.lora import require_weights_for_dora, set_lora_strength, settle_lora
 from geodiff_sar.model.lora_formats.canonical import Factors, Lora
 from geodiff_sar.model.lora_formats.peft_header import peft_tables
 from geodiff_sar.model.lora_formats.placed import of_part, peft_state, require_fit
@@ -60,6 +61,26 @@ def add_layers(model: nn.Module, lora: Lora, part: str, called: str) -> None:
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
             layer.set_adapter([adapter for adapter in groups if adapter in layer.lora_A])  # pyright: ignore
+
+
+def add_changes(transformer: SD3Transformer2DModel, lora: Lora, strength: float = 1.0) -> None:
+    """Add what a LoRA changes in the transformer as PEFT layers, in float32 and eval mode.
+
+    Args:
+        transformer: of the base, with its weights.
+        lora: the LoRA; what it changes in text encoders is left out.
+        strength: factor of the change of each weight; 0 is the base.
+
+    Raises:
+        DataError: modules that the transformer lacks or has in another shape, or DoRA of rows without length.
+        OptionError: DoRA on weights that it cannot compute with.
+    """
+    if not of_part(lora, "transformer"):
+        return
+    add_layers(transformer, lora, "transformer", "transformer")
+    settle_lora(transformer)
+    transformer.eval().requires_grad_(False)
+    set_lora_strength(transformer, strength)
 
 
 def _as_peft(model: nn.Module, name: str, factors: Factors, source: str) -> Factors:

@@ -2,18 +2,13 @@
 
 from dataclasses import dataclass
 
-from diffusers import SD3Transformer2DModel
-
 from geodiff_sar.core.console import warn
-from geodiff_sar.core.errors import OptionError
 from geodiff_sar.model.adapter import AdapterRecord, LoadedAdapter
 from geodiff_sar.model.adapter_files import AdapterFiles
 from geodiff_sar.model.base import BaseModel
-from geodiff_sar.model.lora import set_lora_strength, settle_lora
 from geodiff_sar.model.lora_formats.canonical import Lora
 from geodiff_sar.model.lora_formats.files import read_lora
 from geodiff_sar.model.lora_formats.placed import of_part, require_fit
-from geodiff_sar.model.peft_layers import add_layers
 
 
 @dataclass
@@ -50,15 +45,12 @@ def read_plain_lora(files: AdapterFiles, base: BaseModel, mend_split_qkv: bool =
 
     Raises:
         FileError: a damaged file.
-        OptionError: there is nothing to mend.
         DataError: another model's LoRA, or one that does not fit the base.
     """
     assert files.weights is not None
     lora, name = read_lora(files.weights, mend_split_qkv)
     if mend_split_qkv and not lora.thirds:
-        raise OptionError(
-            "--mend-split-qkv", str(files.weights), "a LoRA that shows the split-qkv defect", "leave the option out"
-        )
+        warn("--mend-split-qkv has no effect: the file does not show the split-qkv defect")
     if lora.thirds and not mend_split_qkv:
         warn(
             f"{files.weights} shows the split-qkv defect of its trainer: q, k and v act with a third of the strength that was"
@@ -78,23 +70,3 @@ def read_plain_lora(files: AdapterFiles, base: BaseModel, mend_split_qkv: bool =
         image_condition=f"none ({name} LoRA)",
     )
     return PlainLora(None, record, files, lora, name)
-
-
-def add_plain_lora(transformer: SD3Transformer2DModel, lora: Lora, strength: float = 1.0) -> None:
-    """Add what a LoRA changes in the transformer as PEFT layers, in float32 and eval mode.
-
-    Args:
-        transformer: of the base, with its weights.
-        lora: the LoRA; what it changes in text encoders is left out.
-        strength: factor of the change of each weight; 0 is the base.
-
-    Raises:
-        DataError: modules that the transformer lacks or has in another shape, or DoRA of rows without length.
-        OptionError: DoRA on weights that it cannot compute with.
-    """
-    if not of_part(lora, "transformer"):
-        return
-    add_layers(transformer, lora, "transformer", "transformer")
-    settle_lora(transformer)
-    transformer.eval().requires_grad_(False)
-    set_lora_strength(transformer, strength)

@@ -8,14 +8,16 @@ from pydantic import Field
 from geodiff_sar.core.config import Options
 from geodiff_sar.core.console import say, warn
 from geodiff_sar.core.errors import FileError, OptionError
-from geodiff_sar.core.files import read_json, require_writable
-from geodiff_sar.model.adapter_files import RECORD_SUFFIX, resolve_adapter
+from geodiff_sar.core.files import require_writable
+from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.lora_formats import LORA_FORMATS
 from geodiff_sar.model.lora_formats.base import Written
 from geodiff_sar.model.lora_formats.canonical import Lora
 from geodiff_sar.model.lora_formats.files import read_lora, write_lora
+from geodiff_sar.model.lora_formats.header import GUESSED_VERSION, version_of
 from geodiff_sar.model.lora_formats.reference import FUSION_KEYS
 from geodiff_sar.model.lora_formats.truncate import in_float32, truncated
+from geodiff_sar.workflows.convert_beside import Beside, carry, check_room_beside, read_beside
 
 
 class ConvertRequest(Options):
@@ -44,7 +46,9 @@ def convert_lora(request: ConvertRequest) -> str:
     _check_out(request, source)
     lora, found = read_lora(source, request.mend_split_qkv)
     _say_about_defect(lora, request.mend_split_qkv)
-    _add_record(lora, source, request.to)
+    beside = read_beside(source)
+    _add_texts(lora, beside, request.to)
+    _say_about_version(lora)
     written, lossy = to.arrange(lora), False
     _say_about_rank(lora, written, request.rank)
     if request.rank is not None:
@@ -56,6 +60,7 @@ def convert_lora(request: ConvertRequest) -> str:
     if request.to == "diffusers" and any(name.startswith("text_encoder_3.") for name in lora.modules):
         warn("diffusers' own pipeline loads no LoRA of the T5 encoder (text_encoder_3); load that part with PEFT")
     worst = write_lora(request.out, to, lora, written)
+    carry(beside, source, request.out, request.to)
     ranks = Counter(module.factors.rank for module in written)
     listed = ", ".join(f"{count} of rank {rank}" for rank, count in sorted(ranks.items()))
     return (
@@ -84,6 +89,7 @@ def _check_out(request: ConvertRequest, source: Path) -> None:
         raise OptionError("OUT", f"{out} is IN itself", "the source stays as it is", "name another file")
     if out.exists() and not request.overwrite:
         raise OptionError("OUT", f"{out} exists", "files are not overwritten", "name another file, or give --overwrite")
+    check_room_beside(out, request.overwrite)
     require_writable(out.parent)
 
 
@@ -101,6 +107,14 @@ def _say_about_defect(lora: Lora, mend: bool) -> None:
         )
     elif mend:
         warn("--mend-split-qkv has no effect: the file does not show the split-qkv defect")
+
+
+def _say_about_version(lora: Lora) -> None:
+    if version_of(lora) is None:
+        say(
+            f"{lora.source} does not say which model it is for, and SD3-Medium and SD3.5-Medium have all of its modules:"
+            f" taken as ss_base_model_version {GUESSED_VERSION}"
+        )
 
 
 def _say_about_rank(lora: Lora, written: list[Written], limit: int | None) -> None:
@@ -127,25 +141,14 @@ def _say_about_error(written: list[Written]) -> None:
     say(f"truncated by singular values: {len(lossy)} modules; largest relative Frobenius errors: {shown}")
 
 
-def _add_record(lora: Lora, source: Path, to: str) -> None:
-    """What the record beside an adapter's LoRA says about its conditioning: a word to the user, and the published texts."""
-    record = source.with_name(source.stem + RECORD_SUFFIX)
-    if not record.is_file():
-        return
-    content = read_json(record)
-    if not isinstance(content, dict):
-        return
-    if content.get("enable_3d_fusion"):
-        warn(
-            "the LoRA alone is converted: geometry, reference and pose act through the adapter's conditioning weights, which"
-            " no other program reads"
-        )
+def _add_texts(lora: Lora, beside: Beside, to: str) -> None:
+    """What the record beside an adapter's LoRA says for the header: the resolution, and the published texts."""
     lora.metadata = dict(lora.metadata)
-    match content.get("geodiff_sar"):
+    match beside.ours:
         case {"resolution": [int(width), int(height)]}:
             lora.metadata.setdefault("modelspec.resolution", f"{width}x{height}")
     if to == "reference":
         for key in FUSION_KEYS:
-            value = content.get(key.removeprefix("ss_"))
+            value = beside.content.get(key.removeprefix("ss_"))
             if value is not None:
                 lora.metadata.setdefault(key, str(value))

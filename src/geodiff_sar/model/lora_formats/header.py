@@ -23,6 +23,9 @@ ARCHITECTURES = {
 }
 """sd-scripts' ``ss_base_model_version``: the architecture of a LoRA for it."""
 
+GUESSED_VERSION = "3-5-medium"
+"""Of a LoRA that says nothing of its model: the one that this package is for."""
+
 LARGE_WIDTH = 2432
 """Width of SD3.5-Large's tokens."""
 
@@ -39,7 +42,7 @@ def original_header(written: Sequence[Written], lora: Lora, title: str) -> dict[
     apart.
     """
     header = kept(lora)
-    version = _version(lora)
+    version = version_of(lora) or GUESSED_VERSION
     truncated = any(module.error for module in written)
     if truncated or not {"ss_network_dim", "ss_network_alpha"} <= header.keys():
         modules = [module.factors for module in written] if truncated else list(lora.modules.values())
@@ -86,14 +89,18 @@ def refuse_dora(
         )
 
 
-def _version(lora: Lora) -> str:
-    """As sd-scripts tells the models apart: by the second attention and the width; else what the source says."""
+def version_of(lora: Lora) -> str | None:
+    """sd-scripts' name of the model: by the second attention and the width, as sd-scripts tells them apart, else what the
+    source says; None where neither tells."""
     if lora.dual:
         return "3-5-medium"
     if lora.width == LARGE_WIDTH:
         return "3-5-large"
-    said = lora.metadata.get("ss_base_model_version", "3-5-medium")
-    return said if said in ARCHITECTURES else "3-5-medium"
+    said = lora.metadata.get("ss_base_model_version")
+    if said in ARCHITECTURES:
+        return said
+    architecture = lora.metadata.get("modelspec.architecture")
+    return next((version for version, named in ARCHITECTURES.items() if named == architecture), None)
 
 
 def _rounded(factors: Factors) -> float:

@@ -18,7 +18,8 @@ from geodiff_sar.model.base import BaseModel, load_base
 from geodiff_sar.model.device import choose_device
 from geodiff_sar.model.lora import require_storage_for_dora, set_lora_strength
 from geodiff_sar.model.lora_formats.describe import ranks_in_words
-from geodiff_sar.model.plain_lora import PlainLora, add_plain_lora, read_plain_lora
+from geodiff_sar.model.peft_layers import add_changes
+from geodiff_sar.model.plain_lora import PlainLora, read_plain_lora
 from geodiff_sar.model.text_lora import change_text
 from geodiff_sar.sampling.branches import ChipRequest
 from geodiff_sar.sampling.pipeline import GeoDiffSARPipeline
@@ -71,7 +72,7 @@ class Session:
         """The pipeline, with the adapter on its transformer."""
         transformer = self.base.transformer
         if isinstance(self.adapter, PlainLora):
-            add_plain_lora(transformer, self.adapter.lora, self.request.network_multiplier)
+            add_changes(transformer, self.adapter.lora, self.request.network_multiplier)
         elif self.adapter is not None:
             put_on(self.adapter, transformer)
             if self.adapter.has_lora:
