@@ -65,11 +65,13 @@ def tiny_vae(**settings: Any) -> AutoencoderKL:
     })  # fmt: skip
 
 
-def tiny_clip(act: str, layers: int, vocabulary: int = 600, identity: bool = False) -> CLIPTextModelWithProjection:
+def tiny_clip(
+    act: str, layers: int, vocabulary: int = 600, identity: bool = False, width: int = 64
+) -> CLIPTextModelWithProjection:
     model = CLIPTextModelWithProjection(
         CLIPTextConfig(
-            vocab_size=vocabulary, hidden_size=64, intermediate_size=128, projection_dim=64, num_hidden_layers=layers,
-            num_attention_heads=1, max_position_embeddings=77, hidden_act=act, bos_token_id=0, eos_token_id=2,
+            vocab_size=vocabulary, hidden_size=width, intermediate_size=128, projection_dim=64, num_hidden_layers=layers,
+            num_attention_heads=width // 64, max_position_embeddings=77, hidden_act=act, bos_token_id=0, eos_token_id=2,
             pad_token_id=1,
         )
     )  # fmt: skip

@@ -41,6 +41,17 @@ def settings(root: Path, base: Path, output: Path, transformer: str = "whole", *
     )
 
 
+WRITES = """import os
+replace = os.replace
+def noted(source, target, **where):
+    with open(os.environ["WRITTEN"], "a") as log:
+        log.write(f"{target}\\n")
+    return replace(source, target, **where)
+os.replace = noted
+"""
+"""Run when a process starts: notes every file that gets its name, which all of the package's files do by a rename."""
+
+
 def launch(config: TrainConfig, folder: Path, processes: int) -> subprocess.CompletedProcess:
     folder.mkdir(parents=True, exist_ok=True)
     write_toml(folder / "run.toml", config)
@@ -48,7 +59,15 @@ def launch(config: TrainConfig, folder: Path, processes: int) -> subprocess.Comp
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(TEMPLATE)]
     command += ["--num_processes", str(processes), "--main_process_port", "0"]
     command = command if processes > 1 else [sys.executable]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+        "WRITTEN": str(folder / "written"),
+    }
+    (folder / "site").mkdir(exist_ok=True)
+    (folder / "site" / "sitecustomize.py").write_text(WRITES)
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         [*command, "-m", "geodiff_sar", "train", "--config", str(folder / "run.toml")],
         env=environment, capture_output=True, text=True, timeout=240, check=False,
@@ -84,6 +103,8 @@ def test_two_processes_train_as_one(chips_root, tiny_base, tmp_path, storage, st
         done = launch(config, tmp_path / name, processes)
         assert done.returncode == 0, done.stderr[-2000:]
         folder = tmp_path / name / "run"
+        written = [file for file in (tmp_path / name / "written").read_text().split("\n") if "/cache/" in file]
+        assert len(written) == len(set(written)) > 10, sorted(written)  # every latent and text once, by one process
         assert json.loads((folder / "manifest.json").read_text())["steps"] == 6
         assert "6 steps (3 per epoch)" in " ".join(done.stderr.split()), done.stderr[-2000:]
         weights.append(
