@@ -17,6 +17,7 @@ from geodiff_sar.model.adapter import load_conditioning
 from geodiff_sar.model.adapter_files import resolve_adapter
 from geodiff_sar.model.base import load_base
 from geodiff_sar.model.base_files import BaseFiles
+from geodiff_sar.model.folder_base import FolderBase
 from geodiff_sar.model.lora import LoraOptions, add_lora, lora_state_dict
 from geodiff_sar.model.lora_formats.canonical import Factors, Lora
 from geodiff_sar.model.lora_formats.dora import Dora
@@ -290,6 +291,47 @@ class TestOffloaded:
         offloaded = {"memory": {"transformer": "offloaded"}}
         config = config_for(chips_root, tiny_base, tmp_path, offloaded, max_steps=2, gradient_checkpointing=True)
         assert train(whole) == train(config)
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """The same base stored in bfloat16: as a single file, and the transformer as a folder's."""
+    models = tiny_models()
+    files = write_checkpoint(tmp_path_factory.mktemp("half"), models, dtype=torch.bfloat16)
+    folder = tmp_path_factory.mktemp("folder")
+    models.transformer.to(torch.bfloat16).save_pretrained(folder / "transformer")
+    return SingleFileBase(files), FolderBase(folder)
+
+
+class TestMaking:
+    """Weights of 8 or 4 bits are made from whole ones."""
+
+    @pytest.mark.parametrize("kind", [0, 1], ids=["single file", "folder"])
+    def test_what_is_cast_first_is_counted(self, half, kind):
+        source, cpu = half[kind], torch.device("cpu")
+        weights = sum(p.numel() for p in source.empty("transformer").parameters())
+        weights += sum(b.numel() for b in source.empty("transformer").buffers())
+        cast = module.part_size(source, "transformer", torch.float32, MemoryOptions(transformer="fp8"), cpu)
+        assert cast.made_from == 4 * weights > 2 * cast.bytes
+        mapped = module.part_size(source, "transformer", torch.bfloat16, MemoryOptions(transformer="fp8"), cpu)
+        assert mapped.making == 0
+        whole = module.part_size(source, "transformer", torch.float32, MemoryOptions(), cpu)
+        assert whole.making == 0
+
+    def test_it_is_refused_before_loading_where_it_does_not_fit(self, half, files, monkeypatch):
+        asked = MemoryOptions(transformer="fp8", t5="none")
+        sizes = [
+            module.part_size(half[0], "transformer", torch.float32, asked, torch.device("cpu")),
+            module.part_size(half[0], "vae", torch.float32, asked, torch.device("cpu")),
+        ]
+        free = sum(size.bytes for size in sizes) + 1
+        assert free < sizes[0].made_from + sizes[1].bytes
+        monkeypatch.setattr(module, "free_bytes", lambda device: free)
+        assert load_base(files, torch.float32, None, asked).transformer is not None  # stored so: nothing is cast
+        with pytest.raises(
+            OptionError, match=r"(?s)transformer: .* while it is loaded.*take a file in the run's number format"
+        ):
+            load_base(half[0].files, torch.float32, None, asked)
 
 
 @pytest.mark.parametrize("stored", ["offloaded", "fp8"])

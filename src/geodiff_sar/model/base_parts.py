@@ -72,6 +72,10 @@ class BaseSource(BaseShape, Protocol):
         """One part with its weights, on the CPU."""
         ...
 
+    def cast_bytes(self, part: str, dtype: torch.dtype) -> int:
+        """Memory of the weights of one part that are cast to ``dtype`` when it is loaded; the others stay in their file."""
+        ...
+
     def t5_tensor(self, name: str, dtype: torch.dtype) -> Tensor:
         """One tensor of T5, by the name that its class gives it."""
         ...

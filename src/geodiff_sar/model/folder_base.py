@@ -60,6 +60,11 @@ class FolderBase:
         """One part with its weights, as load_part."""
         return load_part(self.folder, part, dtype)
 
+    def cast_bytes(self, part: str, dtype: torch.dtype) -> int:
+        """Memory of the weights of one part that are cast to ``dtype`` when it is loaded; the others stay in their file."""
+        headers = (read_header(file).values() for file in weight_files(self.folder, part))
+        return sum(entry.cast_bytes(dtype) for entries in headers for entry in entries)
+
     def empty(self, part: str) -> Any:
         """One part without weights, as empty_part."""
         return empty_part(self.folder, part)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from geodiff_sar.core.errors import OptionError
-from geodiff_sar.model.base_parts import T5, BaseShape
+from geodiff_sar.model.base_parts import T5, BaseShape, BaseSource
 from geodiff_sar.model.memory import MemoryOptions
 from geodiff_sar.model.storage import STORAGES
 from geodiff_sar.model.storage.base import block_linears
@@ -18,10 +18,24 @@ TITLES = {"transformer": "transformer", "vae": "VAE", "text_encoder": "CLIP-L", 
 
 @dataclass(frozen=True)
 class PartSize:
-    """Weights of one part: how many, and the bytes that they take in memory."""
+    """Weights of one part.
+
+    Attributes:
+        weights: how many.
+        bytes: that they take in memory.
+        made_from: bytes of the CPU's memory while the part is loaded, where its weights are kept in another form than the
+            run's number format: they are made from whole ones, of which those in another format than the run's are cast
+            first. As ``bytes`` where nothing is made, or where it is not known how a file stores them.
+    """
 
     weights: int
     bytes: float
+    made_from: float
+
+    @property
+    def making(self) -> float:
+        """What loading takes for a time, above what is kept."""
+        return max(0.0, self.made_from - self.bytes)
 
 
 def part_size(
@@ -33,10 +47,13 @@ def part_size(
     unique = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     weights = sum(tensor.numel() for tensor in unique.values())
     if stored == "streamed":
-        return PartSize(weights, float(max(_own(layer) for layer in module.modules()) * dtype.itemsize))
+        largest = float(max(_own(layer) for layer in module.modules()) * dtype.itemsize)
+        return PartSize(weights, largest, largest)
     per_weight = STORAGES.get(stored).bytes_on(device, dtype, processes)
     inside = sum(layer.weight.numel() for _, layer in block_linears(module))
-    return PartSize(weights, float(inside * per_weight + (weights - inside) * dtype.itemsize))
+    kept = float(inside * per_weight + (weights - inside) * dtype.itemsize)
+    made = STORAGES.get(stored).bytes_per_weight is not None and isinstance(shape, BaseSource)
+    return PartSize(weights, kept, float(shape.cast_bytes(part, dtype)) if made else kept)  # pyright: ignore
 
 
 def storage_of(part: str, memory: MemoryOptions) -> str:
@@ -45,7 +62,8 @@ def storage_of(part: str, memory: MemoryOptions) -> str:
 
 
 def require_memory(parts: Mapping[str, PartSize], device: torch.device) -> None:
-    """Make sure that the device has room for the text encoders together, and for transformer and VAE together.
+    """Make sure that the device has room for the text encoders together, and for transformer and VAE together, and the CPU
+    for making weights of 8 or 4 bits.
 
     Raises:
         OptionError: it has not.
@@ -57,14 +75,36 @@ def require_memory(parts: Mapping[str, PartSize], device: torch.device) -> None:
         (["transformer", "vae"], f"--transformer-storage {smaller} (memory.transformer)"),
     ]
     for names, remedy in phases:
-        needed = sum(parts[name].bytes for name in names if name in parts)
+        there = {name: parts[name] for name in names if name in parts}
+        needed = sum((part.bytes for part in there.values()), 0.0)
         if free is not None and needed > free:
-            listed = ", ".join(f"{TITLES[name]} {gib(parts[name].bytes)}" for name in names if name in parts)
+            listed = ", ".join(f"{TITLES[name]} {gib(part.bytes)}" for name, part in there.items())
             raise OptionError(
                 "memory",
                 f"{listed}: {gib(needed)} for weights alone",
                 f"{gib(free)} are free on {device}",
                 f"use {remedy}, half precision (--dtype bf16, train.precision), or free memory",
+            )
+        _require_room_to_make(there, needed if device.type == "cpu" else 0.0)
+
+
+def _require_room_to_make(parts: Mapping[str, PartSize], kept: float) -> None:
+    """Make sure that the CPU's memory holds the whole weights of a part that others are made from.
+
+    Args:
+        parts: that are in memory together.
+        kept: bytes of the CPU's memory that they all take, this part's own weights included.
+    """
+    free = free_bytes(torch.device("cpu"))
+    for name, part in parts.items():
+        needed = max(kept + part.making, part.made_from)
+        if free is not None and part.making and needed > free:
+            raise OptionError(
+                "memory",
+                f"{TITLES[name]}: {gib(part.made_from)} while it is loaded, for {gib(part.bytes)} that are kept",
+                f"{gib(free)} are free on cpu; weights in another number format than the run's are cast before they are made"
+                " smaller",
+                "take a file in the run's number format, which is not cast (or --dtype, train.precision), or free memory",
             )
 
 

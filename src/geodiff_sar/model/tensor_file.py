@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,16 @@ from geodiff_sar.core.files import open_binary, require_file
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
 
+FLOATS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+"""Number formats of weights that can be cast, by what safetensors calls them."""
+
 PICKLE_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
 
@@ -27,6 +38,10 @@ class TensorEntry:
 
     format: str
     shape: tuple[int, ...]
+
+    def cast_bytes(self, dtype: torch.dtype) -> int:
+        """Memory that it takes when it is loaded in ``dtype``: none where it is stored so and stays in the file."""
+        return 0 if FLOATS.get(self.format) == dtype else prod(self.shape) * dtype.itemsize
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,12 @@ class Plan:
         return self.libraries + sum(self.parts[name].bytes for name in self.parts if name != "transformer")
 
     @property
+    def making(self) -> tuple[str, float]:
+        """The part that takes most while it is loaded, above what is kept of it, and its bytes then."""
+        part = max(self.parts, key=lambda name: self.parts[name].making)
+        return part, self.parts[part].made_from
+
+    @property
     def generation(self) -> float:
         """While pictures are generated, one at a time."""
         return self.libraries + self.parts["transformer"].bytes + self.parts["vae"].bytes + self.picture
@@ -171,6 +177,9 @@ def plan_text(config: TrainConfig, processes: int = 1, published: bool = False) 
     table.add_row("feature maps of the VAE, one picture", "", _gib(plan.picture))
     if plan.libraries:
         table.add_row("the program and its libraries", "", _gib(plan.libraries))
+    part, size = plan.making
+    if plan.parts[part].making:
+        table.add_row(f"{TITLES[part]} while it is loaded, on the CPU", "", _gib(size))
     table.add_section()
     table.add_row("while captions are encoded", "", _gib(plan.text))
     table.add_row("while a step is trained", "", _gib(plan.step))

@@ -13,21 +13,11 @@ from torch import Tensor
 from geodiff_sar.core.errors import FileError
 from geodiff_sar.model.single_file.convert import is_scale
 from geodiff_sar.model.single_file.layout import PartFile
-from geodiff_sar.model.tensor_file import open_tensors
+from geodiff_sar.model.tensor_file import FLOATS, open_tensors
 
 MAPPED_TOGETHER = 2**27
 """Bytes of a file that are hashed or cast before it is closed and opened again: pages of a mapped file count as memory until
 it is closed."""
-
-FORMATS = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-}
-"""Number formats of weights that can be cast, by what safetensors calls them."""
 
 
 def read_part(file: PartFile, dtype: torch.dtype, kept_float: tuple[str, ...] = ()) -> dict[str, Tensor]:
@@ -73,7 +63,7 @@ def _tensor(opened: Any, file: PartFile, name: str, dtype: torch.dtype) -> Tenso
 
 
 def _is_stored_as(file: PartFile, name: str, dtype: torch.dtype) -> bool:
-    return FORMATS[file.entries[name].format] == dtype and _scale_of(name, file) is None
+    return FLOATS[file.entries[name].format] == dtype and _scale_of(name, file) is None
 
 
 def _pieces(file: PartFile, names: Iterable[str]) -> Iterator[list[str]]:
@@ -82,7 +72,7 @@ def _pieces(file: PartFile, names: Iterable[str]) -> Iterator[list[str]]:
     for name in sorted(names):
         piece.append(name)
         entry = file.entries[name]
-        size += prod(entry.shape) * FORMATS[entry.format].itemsize
+        size += prod(entry.shape) * FLOATS[entry.format].itemsize
         if size >= MAPPED_TOGETHER:
             yield piece
             piece, size = [], 0
@@ -96,13 +86,13 @@ def check_formats(file: PartFile) -> None:
     Raises:
         FileError: they are not.
     """
-    wrong = [name for name, entry in file.entries.items() if entry.format not in FORMATS]
+    wrong = [name for name, entry in file.entries.items() if entry.format not in FLOATS]
     if wrong:
         kinds = ", ".join(sorted({file.entries[name].format for name in wrong}))
         raise FileError(
             file.path,
             f"{len(wrong)} tensors are stored as {kinds} ({file.prefix + wrong[0]} ...)",
-            f"weights in floating point ({', '.join(FORMATS)})",
+            f"weights in floating point ({', '.join(FLOATS)})",
             "take the file in bf16, fp16 or fp8",
         )
 

@@ -162,6 +162,11 @@ class SingleFileBase:
         _finish(part, module)
         return module
 
+    def cast_bytes(self, part: str, dtype: torch.dtype) -> int:
+        """Memory of the weights of one part that are cast to ``dtype`` when it is loaded; the others stay in their file."""
+        self.require(part)
+        return sum(entry.cast_bytes(dtype) for entry in self.parts[part].entries.values())
+
     def t5_tensor(self, name: str, dtype: torch.dtype) -> Tensor:
         """One tensor of T5, by its class's name, which is that in the file."""
         self.require(T5)
