@@ -68,6 +68,9 @@ def test_numbers_of_every_row(finished):
     plain, add = cells["plain", "value", "ssim"], cells["add", "value", "ssim"]
     assert difference["value"] == pytest.approx(add["value"] - plain["per_seed"][1], abs=1e-6)
     assert cells["real chips", "value", "share_within_10_deg"]["n"] == 16
+    apart = cells["real chips", "value", "share_near"]  # all real chips that are not trained on
+    assert apart["n"] == 32
+    assert 0 <= apart["value"] <= 1
     with (finished.out / "study.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(value["cells"])
 

@@ -19,6 +19,7 @@ from geodiff_sar.evaluation.parts import deal
 from geodiff_sar.evaluation.spaces import SpaceOptions, make_space
 from geodiff_sar.workflows.study.jobs import CACHE_FOLDER
 from geodiff_sar.workflows.study.material import Material
+from geodiff_sar.workflows.study.memory import memory_values
 from geodiff_sar.workflows.study.options import StudyMeasure
 
 HELD_OUT_METRICS = ("azimuth_consistency", "kid", "ssim", "ncc", "scattering_centres", "memorisation")
@@ -39,6 +40,8 @@ class Instruments:
         ceiling: what real chips of the held-out sectors score, those that no instrument was trained on.
         unseen: real chips of the held-out sectors that no instrument was trained on.
         unseen_error_deg: error of the azimuth that the estimator reads off them.
+        apart: real chips that no generator was trained on, of all sectors.
+        apart_memory: which of these are near to a training chip, or one over again (``memory_values``).
     """
 
     held_out: ChipSet
@@ -50,6 +53,8 @@ class Instruments:
     ceiling: Results
     unseen: ChipSet
     unseen_error_deg: Float[np.ndarray, " unseen"]
+    apart: ChipSet
+    apart_memory: dict[str, list[float]]
     options: StudyMeasure
 
     def read(self, samples: list[Sample], name: str) -> ChipSet:
@@ -86,7 +91,13 @@ def make_instruments(material: Material, options: StudyMeasure) -> Instruments:
     unseen = everything.take(np.sort(np.concatenate([parts.reference, parts.control])), "unseen")
     error = circular_distance(estimator.predict(unseen.amplitude), unseen.azimuth_deg)
     trained = _judge(reference, space, estimator, TRAINED_METRICS, cache, options)
-    return Instruments(held_out, training, space, estimator, judge, trained, ceiling, unseen, error, options)
+    apart = _read([*material.held_out, *material.left_out], "real chips that are not trained on", options)
+    recall = _judge(reference, space, estimator, ("memorisation",), cache, options)
+    memory, _ = recall.measure([Row(CEILING, apart, training, training)])
+    near = memory_values(memory[CEILING]["memorisation"].details)
+    return Instruments(
+        held_out, training, space, estimator, judge, trained, ceiling, unseen, error, apart, near, options
+    )
 
 
 def _judge(

@@ -18,10 +18,8 @@ from geodiff_sar.workflows.study.instruments import Instruments
 from geodiff_sar.workflows.study.jobs import Job
 from geodiff_sar.workflows.study.making import TRAINED, Made, made_chips
 from geodiff_sar.workflows.study.material import PARTS, Material, Part
+from geodiff_sar.workflows.study.memory import NEAR_SHARE, memory_values
 from geodiff_sar.workflows.study.options import StudyConfig
-
-NEAR_SHARE = 0.01
-"""A chip is near to a training chip when it is nearer than this share of the training chips are to their nearest other."""
 
 
 def measure_chips(
@@ -88,9 +86,7 @@ def _measure(
     gallery = instruments.held_out if held_out else instruments.training
     results, features = judge.measure([Row("generated", candidate, gallery, instruments.training)])
     found = results["generated"]
-    azimuth, memory = found["azimuth_consistency"].details, found["memorisation"].details
-    distance = np.array(memory["distance"])
-    near = np.quantile(np.array(memory["distance_among_training"]), NEAR_SHARE)
+    azimuth = found["azimuth_consistency"].details
     values: dict[str, Any] = {
         "view": [entry.view for entry in made],
         "copy": [entry.copy for entry in made],
@@ -98,8 +94,7 @@ def _measure(
         "error_deg": azimuth["error_deg"],
         "ssim": _aligned(candidate, found["ssim"], "value"),
         "ncc": _aligned(candidate, found["ncc"], "value"),
-        "copied": (distance < memory["threshold"]).astype(float).tolist(),
-        "near": (distance < near).astype(float).tolist(),
+        **memory_values(found["memorisation"].details),
     }
     if held_out:
         values["centres"] = _aligned(candidate, found["scattering_centres"], "f1")

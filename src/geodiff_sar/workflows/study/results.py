@@ -140,7 +140,8 @@ def difference_of(
 def ceiling_of(instruments: Instruments, quantity: Quantity) -> Estimate | None:
     """The same number of real chips in the held-out sectors that no instrument was trained on; None where there is none.
 
-    Azimuths are read off all of them; other numbers compare one half of them with the other.
+    Azimuths are read off all of them; nearness to training chips is that of all real chips that are not trained on; other
+    numbers compare one half of them with the other.
     """
     options, unseen = instruments.options, instruments.unseen
     if quantity.key == "error_deg":
@@ -150,6 +151,10 @@ def ceiling_of(instruments: Instruments, quantity: Quantity) -> Estimate | None:
         if quantity.kind == "median":
             return median_estimate(values, blocks, options.seed)
         return mean_estimate(values, blocks, SHARE)
+    if quantity.key in instruments.apart_memory:
+        apart = instruments.apart
+        blocks = blocks_of(list(apart.target), apart.azimuth_deg, options.block_deg)
+        return mean_estimate(np.array([instruments.apart_memory[quantity.key]]), blocks, SHARE)
     if quantity.ceiling is None:
         return None
     metric, name = quantity.ceiling
