@@ -1,5 +1,6 @@
 """Pictures of a study: sweeps through the held-out sectors, the error against azimuth, the loss."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from geodiff_sar.workflows.study.results import RowResult
 
 SWEEP_DEG, DENSE_DEG = 15.0, 3.0
 LABEL_WIDTH, LABEL_HEIGHT, GAP = 190, 16, 3
+LINES = ("-", "--", ":")
+"""Line styles of curves; matplotlib has ten colours, which begin again."""
 HELD_OUT, REAL_COLOUR = (209, 73, 91), (46, 111, 149)
 
 
@@ -100,12 +103,12 @@ def write_losses(path: Path, logs: dict[str, Path]) -> None:
     ``logs``: its folders."""
     figure = new_figure(8.0, 4.0)
     axes = figure.subplots()
-    for title, folder in logs.items():
+    for number, (title, folder) in enumerate(logs.items()):
         steps, loss = logged_loss(folder)
         if len(steps):
             window = max(1, min(25, len(loss) // 4))
             smooth = np.convolve(loss, np.ones(window) / window, mode="valid")
-            axes.plot(steps[window - 1 :], smooth, lw=1.0, label=title)
+            axes.plot(steps[window - 1 :], smooth, lw=1.0, ls=LINES[number // 10 % len(LINES)], label=title)
     axes.set(xlabel="step", ylabel="flow-matching loss")
     if axes.get_lines():
         axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -159,7 +162,8 @@ def write_sheet(
             if view.part == "held out":
                 draw.rectangle((left - 1, top - 1, left + width, top + height), outline=colour)
     for line, (title, _) in enumerate(lines):
-        draw.text((2, LABEL_HEIGHT + line * (height + GAP) + height // 2 - 6), title[:31], fill=(0, 0, 0))
+        words = "\n".join(textwrap.wrap(title, 30)[:3])
+        draw.multiline_text((2, LABEL_HEIGHT + line * (height + GAP) + height // 2 - 12), words, fill=(0, 0, 0))
     with atomic_path(path) as temporary:
         sheet.quantize(64).save(temporary, format="PNG", optimize=True)  # speckle: full colours take twice the room
 
