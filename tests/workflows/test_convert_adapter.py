@@ -77,6 +77,16 @@ def test_geometry_goes_on_acting(to, adapter, tiny_base, tmp_path, capsys):
             assert file.metadata()["ss_enable_3d_fusion"] == "True"  # how it was trained
 
 
+def test_a_travelled_record_still_says_how_it_was_trained(adapter, tiny_base, tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    convert(adapter, tmp_path / "first" / "a.safetensors", "kohya")
+    convert(tmp_path / "first", tmp_path / "second" / "b.safetensors", "reference")
+    with safe_open(tmp_path / "second" / "b.safetensors", "pt") as file:
+        assert file.metadata()["ss_enable_3d_fusion"] == "True"
+    assert check_weights(str(tiny_base), lora_weights=str(tmp_path / "second"))[1]
+
+
 def test_a_truncated_one_loads_with_the_rank_it_has(adapter, tiny_base, tmp_path):
     save_features(tmp_path / "1.pt", random_prior(1))
     convert(adapter, tmp_path / "out.safetensors", "kohya", rank=1)

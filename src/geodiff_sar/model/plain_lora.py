@@ -49,8 +49,6 @@ def read_plain_lora(files: AdapterFiles, base: BaseModel, mend_split_qkv: bool =
     """
     assert files.weights is not None
     lora, name = read_lora(files.weights, mend_split_qkv)
-    if mend_split_qkv and not lora.thirds:
-        warn("--mend-split-qkv has no effect: the file does not show the split-qkv defect")
     if lora.thirds and not mend_split_qkv:
         warn(
             f"{files.weights} shows the split-qkv defect of its trainer: q, k and v act with a third of the strength that was"

@@ -41,15 +41,6 @@ def check_plain_lora(path: Path, source: BaseSource, with_t5: bool) -> tuple[lis
     return notes, []
 
 
-def fit_problems(path: Path, source: BaseSource) -> list[str]:
-    """What is wrong with an adapter's LoRA in any format, on the transformer of a base; nothing: an empty list."""
-    try:
-        require_fit(source.empty("transformer"), read_lora(path)[0], "transformer", TITLES["transformer"])
-    except GeodiffError as error:
-        return [str(error)]
-    return []
-
-
 def _require_fit_everywhere(lora: Lora, source: BaseSource, with_t5: bool) -> None:
     for part in ("transformer", *text_parts(lora, "whole" if with_t5 else "none")):
         require_fit(source.empty(part), lora, part, TITLES[part])

@@ -29,7 +29,7 @@ from geodiff_sar.model.lora import add_lora, lora_state_dict
 from geodiff_sar.model.single_file.recognise import transformer_title
 from geodiff_sar.model.single_file.source import SingleFileBase
 from geodiff_sar.model.tensor_file import non_finite
-from geodiff_sar.workflows.check_plain_lora import check_plain_lora, fit_problems
+from geodiff_sar.workflows.check_plain_lora import check_plain_lora
 from geodiff_sar.workflows.check_single_file import Findings, problem_line, single_file_findings
 
 
@@ -144,7 +144,7 @@ def _adapter_problems(source: BaseSource, files: AdapterFiles) -> list[str]:
     if files.weights is None:
         return [f"{files.record}: the weights beside it are missing"]
     if record.lora_format is not None:
-        return fit_problems(files.weights, source)
+        return check_plain_lora(files.weights, source, with_t5=False)[1]  # nothing of an adapter is in T5
     if record.full:
         wanted: dict[str, Any] = dict(tensor_shapes(source.empty("transformer")))
     else:

@@ -32,8 +32,8 @@ class Beside:
 
     @property
     def conditioned(self) -> bool:
-        """Whether the record says that more than the text conditions."""
-        return bool(self.content.get(PUBLISHED_SWITCH))
+        """Whether the record says that more than the text conditions; the published switch of a travelled one is off."""
+        return bool(self.content.get(PUBLISHED_SWITCH) if self.ours is None else self.ours.get("conditioning"))
 
 
 def read_beside(lora: Path) -> Beside:
@@ -76,9 +76,9 @@ def carry(beside: Beside, source: Path, out: Path, to: str) -> None:
         to: format of that.
     """
     record, fusion = _beside(out)
+    for stale in (record, fusion):  # of an adapter that was written over
+        stale.unlink(missing_ok=True)
     if beside.ours is None:
-        for stale in (record, fusion):  # of the adapter that is written over
-            stale.unlink(missing_ok=True)
         if beside.conditioned or beside.fusion_weights is not None:
             warn(
                 "the LoRA alone is converted: the published trainer's fusion weights beside it were never trained, and no"
@@ -91,9 +91,7 @@ def carry(beside: Beside, source: Path, out: Path, to: str) -> None:
             " OUT in another folder for its record and conditioning weights to travel with it"
         )
         return
-    if beside.fusion_weights is None:
-        fusion.unlink(missing_ok=True)
-    else:
+    if beside.fusion_weights is not None:
         atomic_write_bytes(fusion, beside.fusion_weights.read_bytes())
     write_json(record, {**beside.content, PUBLISHED_SWITCH: False, OURS: {**beside.ours, "lora_format": to}})
     if beside.fusion_weights is not None:

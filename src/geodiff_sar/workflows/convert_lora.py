@@ -15,6 +15,7 @@ from geodiff_sar.model.lora_formats.base import Written
 from geodiff_sar.model.lora_formats.canonical import Lora
 from geodiff_sar.model.lora_formats.files import read_lora, write_lora
 from geodiff_sar.model.lora_formats.header import GUESSED_VERSION, version_of
+from geodiff_sar.model.lora_formats.kohya import MARK
 from geodiff_sar.model.lora_formats.reference import FUSION_KEYS
 from geodiff_sar.model.lora_formats.truncate import in_float32, truncated
 from geodiff_sar.workflows.convert_beside import Beside, carry, check_room_beside, read_beside
@@ -105,8 +106,6 @@ def _say_about_defect(lora: Lora, mend: bool) -> None:
             " the strength they were trained with. They are converted as every program reads them;"
             " give --mend-split-qkv for the strength that was meant"
         )
-    elif mend:
-        warn("--mend-split-qkv has no effect: the file does not show the split-qkv defect")
 
 
 def _say_about_version(lora: Lora) -> None:
@@ -149,6 +148,6 @@ def _add_texts(lora: Lora, beside: Beside, to: str) -> None:
             lora.metadata.setdefault("modelspec.resolution", f"{width}x{height}")
     if to == "reference":
         for key in FUSION_KEYS:
-            value = beside.content.get(key.removeprefix("ss_"))
-            if value is not None:
+            value = beside.conditioned if key == MARK else beside.content.get(key.removeprefix("ss_"))
+            if beside.content and value is not None:
                 lora.metadata.setdefault(key, str(value))

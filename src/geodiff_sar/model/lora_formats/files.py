@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from geodiff_sar.core.console import warn
 from geodiff_sar.core.errors import DataError
 from geodiff_sar.core.files import atomic_path
 from geodiff_sar.model.lora_formats import LORA_FORMATS
@@ -47,6 +48,8 @@ def read_lora(path: Path, mend_split_qkv: bool = False) -> tuple[Lora, str]:
     name = format_of(file)
     lora = LORA_FORMATS.get(name)().read(file, mend_split_qkv)
     check_plausible(lora)
+    if mend_split_qkv and not lora.thirds:
+        warn("--mend-split-qkv has no effect: the file does not show the split-qkv defect")
     return lora, name
 
 

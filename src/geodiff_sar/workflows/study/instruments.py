@@ -91,7 +91,9 @@ def make_instruments(material: Material, options: StudyMeasure) -> Instruments:
     unseen = everything.take(np.sort(np.concatenate([parts.reference, parts.control])), "unseen")
     error = circular_distance(estimator.predict(unseen.amplitude), unseen.azimuth_deg)
     trained = _judge(reference, space, estimator, TRAINED_METRICS, cache, options)
-    apart = _read([*material.held_out, *material.left_out], "real chips that are not trained on", options)
+    trained_on = {sample.id for sample in material.training}
+    places = [k for k, sample in enumerate([*material.held_out, *rest]) if sample.id not in trained_on]
+    apart = everything.take(np.array(places), "real chips that are not trained on")
     recall = _judge(reference, space, estimator, ("memorisation",), cache, options)
     memory, _ = recall.measure([Row(CEILING, apart, training, training)])
     near = memory_values(memory[CEILING]["memorisation"].details)
