@@ -115,6 +115,15 @@ def test_nothing_of_another_adapter_stays_beside(adapter, tmp_path):
     assert sorted(file.name for file in tmp_path.glob("out*")) == ["out.safetensors"]
 
 
+def test_the_files_of_the_source_are_never_written_over(adapter, tmp_path):
+    shutil.copytree(adapter, tmp_path, dirs_exist_ok=True)
+    source = (tmp_path / "run.safetensors").rename(tmp_path / "run.sft")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OptionError, match=r"run_fusion\.json exists and belongs to IN"):
+        convert(source, tmp_path / "run.safetensors", "kohya", overwrite=True)
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_bad_cases(adapter, chips_root, tiny_base, tmp_path, capsys):
     (tmp_path / "there").mkdir()
     out = tmp_path / "there" / "out.safetensors"

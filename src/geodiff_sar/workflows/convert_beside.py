@@ -33,7 +33,7 @@ class Beside:
     @property
     def conditioned(self) -> bool:
         """Whether the record says that more than the text conditions; the published switch of a travelled one is off."""
-        return bool(self.content.get(PUBLISHED_SWITCH) if self.ours is None else self.ours.get("conditioning"))
+        return bool(self.content.get(PUBLISHED_SWITCH) or (self.ours or {}).get("conditioning"))
 
 
 def read_beside(lora: Path) -> Beside:
@@ -47,19 +47,20 @@ def read_beside(lora: Path) -> Beside:
     return Beside(content if isinstance(content, dict) else {}, fusion if fusion.is_file() else None)
 
 
-def check_room_beside(out: Path, overwrite: bool) -> None:
+def check_room_beside(source: Path, out: Path, overwrite: bool) -> None:
     """Make sure that no adapter's files stand beside ``out`` which a converted LoRA would be taken for a part of.
 
     Raises:
-        OptionError: there are such files, and they may not be written over.
+        OptionError: there are such files, and they may not be written over or are those of the source.
     """
     there = [file for file in _beside(out) if file.exists()]
-    if there and not overwrite:
+    of_source = any(file.exists() and file.samefile(there[0]) for file in _beside(source)) if there else False
+    if there and (of_source or not overwrite):
         raise OptionError(
             "OUT",
-            f"{there[0]} exists",
+            f"{there[0]} exists" + (" and belongs to IN" if of_source else ""),
             "an adapter's files have one name, and files are not overwritten",
-            "name another file, or give --overwrite",
+            "name another file" + ("" if of_source else ", or give --overwrite"),
         )
 
 

@@ -90,7 +90,7 @@ def _check_out(request: ConvertRequest, source: Path) -> None:
         raise OptionError("OUT", f"{out} is IN itself", "the source stays as it is", "name another file")
     if out.exists() and not request.overwrite:
         raise OptionError("OUT", f"{out} exists", "files are not overwritten", "name another file, or give --overwrite")
-    check_room_beside(out, request.overwrite)
+    check_room_beside(source, out, request.overwrite)
     require_writable(out.parent)
 
 
