@@ -41,8 +41,8 @@ def request(seed: int = 3, cloud: int = 1, **changes) -> ChipRequest:
     return ChipRequest(CAPTION, seed, **given)
 
 
-def draw(base, stack, requests, **options):
-    return GeoDiffSARPipeline.from_base(base, stack)(requests, steps=4, **options).amplitudes
+def draw(base, stack, requests, steps=4, **options):
+    return GeoDiffSARPipeline.from_base(base, stack)(requests, steps=steps, **options).amplitudes
 
 
 def test_an_untrained_adapter_is_the_base_bit_for_bit(base):
@@ -83,6 +83,27 @@ def test_guidance_identities(base):
     unguided = at(guidance_scale=1.0)
     assert np.allclose(at(guidance_scale=1.0, geometry_scale=1.0), unguided, atol=1e-2)
     assert not np.allclose(unguided, together, atol=1e-2)
+
+
+def test_a_kept_level_is_that_of_the_whole_condition(base, monkeypatch):
+    """One step moves each channel's mean by the mean of the velocity: with the level kept, as if nothing were guided."""
+    stack, decode, seen = stack_of(base, 2.0), base.vae.decode, []
+    monkeypatch.setattr(base.vae, "decode", lambda latents: seen.append(latents.clone()) or decode(latents))
+
+    def at(**given):
+        draw(base, stack, [request()], steps=1, guidance=GuidanceOptions(**given))
+        return seen[-1]
+
+    plain = at(guidance_scale=1.0, keep_level=True)
+    assert torch.equal(plain, at(guidance_scale=1.0))
+    for scales in ({"guidance_scale": 4.0}, {"guidance_scale": 4.0, "geometry_scale": 2.0}):
+        free, kept = at(**scales), at(**scales, keep_level=True)
+        level = [latents.mean(dim=(2, 3)) for latents in (plain, free, kept)]
+        assert torch.allclose(level[0], level[2], atol=1e-5)
+        assert not torch.allclose(level[0], level[1], atol=1e-2)
+        pattern = [latents - latents.mean(dim=(2, 3), keepdim=True) for latents in (plain, free, kept)]
+        assert torch.allclose(pattern[1], pattern[2], atol=1e-5)
+        assert not torch.allclose(pattern[0], pattern[1], atol=1e-2)
 
 
 def test_a_seed_gives_the_same_picture_in_any_batch(base):

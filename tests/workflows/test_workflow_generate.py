@@ -15,6 +15,7 @@ from geodiff_sar import cli
 from geodiff_sar.core.errors import DataError, FileError, GeodiffError, OptionError
 from geodiff_sar.data.features import save_features
 from geodiff_sar.data.recipe import read_recipe
+from geodiff_sar.model.base_parts import BaseSettings
 from geodiff_sar.sampling.recipe import write_chip
 from geodiff_sar.workflows.check_weights import check_weights
 from geodiff_sar.workflows.generate import generate_chips
@@ -89,6 +90,21 @@ def test_prompts_file_is_batched_and_regenerated_bit_for_bit(adapter, tiny_base,
     for path in (paths[1], paths[4], paths[5]):
         (again,) = generate_chips(GenerateRequest(source=path, output_dir=tmp_path / "b"))
         assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_level_is_kept_as_suits_the_base_unless_said_otherwise(adapter, tiny_base, tmp_path):
+    given = {"pointcloud_path": None, "allow_missing_geometry": True}
+    chips = {
+        name: make(adapter, tiny_base, tmp_path / str(name), keep_level=name, **given)[0]
+        for name in (None, False, True)
+    }
+    assert [read_recipe(path)["guidance"]["keep_level"] for path in chips.values()] == [True, False, True]
+    pixels = [np.asarray(Image.open(path)) for path in chips.values()]
+    assert np.array_equal(pixels[0], pixels[2])
+    assert not np.array_equal(pixels[1], pixels[2])
+    (again,) = generate_chips(GenerateRequest(source=chips[False], output_dir=tmp_path / "again"))
+    assert again.read_bytes() == chips[False].read_bytes()
+    assert not BaseSettings(resolution=(1024, 1024)).keep_level  # pyright: ignore  # as diffusers and ComfyUI guide SD3.5
 
 
 def test_regeneration_notices_changed_files(adapter, tiny_base, tmp_path):

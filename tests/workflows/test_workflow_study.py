@@ -20,7 +20,7 @@ from geodiff_sar.workflows.study.instruments import make_instruments
 from geodiff_sar.workflows.study.jobs import _kept, all_jobs
 from geodiff_sar.workflows.study.locks import claimed
 from geodiff_sar.workflows.study.material import prepare
-from geodiff_sar.workflows.study.options import StudyConfig, StudyMeasure
+from geodiff_sar.workflows.study.options import StudyConfig, StudyGenerate, StudyMeasure
 from geodiff_sar.workflows.study.report import fill
 from geodiff_sar.workflows.study.run import StudyRequest, study
 from study_support import settings, tiny_study, write_data
@@ -390,6 +390,13 @@ def test_keys_go_by_the_defaults_of_the_first_numbers(data, tiny_base):
     assert "inject" not in kept["pooled"]
     assert kept["map"]["inject"] == ["map"]
     assert kept["both"]["inject"] == ["pooled", "map"]
+
+
+def test_a_level_that_is_not_kept_has_the_keys_of_the_first_numbers():
+    free, kept = (StudyGenerate(keep_level=keep).kept for keep in (False, True))  # pyright: ignore
+    assert "keep_level" not in free
+    assert kept == {**free, "keep_level": True}
+    assert StudyGenerate().kept == kept  # pyright: ignore
 
 
 def test_settings_reach_the_training(data, tiny_base):

@@ -78,6 +78,14 @@ def generate(
     guidance_stop: Annotated[
         float, typer.Option(help="share of the steps where guidance ends; outside, steps take half the time")
     ] = 1.0,
+    keep_level: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-level/--no-keep-level",
+            help="guidance leaves the mean of each latent channel, which is the level of the clutter, alone; default:"
+            " as suits the base",
+        ),
+    ] = None,
     solver: Annotated[str, typer.Option(help="see `geodiff-sar list solvers`")] = "euler",
     discrete_flow_shift: Annotated[
         float | None, typer.Option(help="timestep shift; default: the one of the training")

@@ -41,6 +41,9 @@ class BaseSettings(Options):
         default=None, ge=1, description="width of the modality embeddings; None: from the pooled width"
     )
     guidance_scale: float = Field(default=7.5, ge=0, description="guidance scale that suits it")
+    keep_level: bool = Field(
+        default=False, description="guidance leaves the mean of each latent channel alone; see GuidanceOptions"
+    )
 
 
 @runtime_checkable

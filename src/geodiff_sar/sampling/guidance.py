@@ -21,6 +21,9 @@ class GuidanceOptions(Options):
     )
     guidance_start: float = Field(default=0.0, ge=0, lt=1, description="share of the steps where guidance begins")
     guidance_stop: float = Field(default=1.0, gt=0, le=1, description="share of the steps where guidance ends")
+    keep_level: bool = Field(
+        default=False, description="guidance changes what is drawn, not the mean of a latent channel"
+    )
     skip_layers: list[int] = Field(default=[], description="blocks left out in skip-layer guidance; empty: none")
     skip_layer_scale: float = Field(default=2.8, ge=0, description="strength of skip-layer guidance")
     skip_layer_start: float = Field(default=0.01, ge=0, le=1, description="share of the steps where it begins")
@@ -77,7 +80,13 @@ def guided_velocity(
     Without ``geometry_scale``: ``v_neg + s (v_full - v_neg)``. With it:
     ``v_neg + s (v_text - v_neg) + g (v_full - v_text)``, where "text" is the prompt with geometry, reference and pose
     absent. Outside ``guidance_start <= progress < guidance_stop`` it is v_full, and nothing else is evaluated (Kynkaanniemi
-    et al. 2024). Skip-layer guidance adds ``k (v_full - v_skipped)`` while ``start < progress < stop`` of its own.
+    et al. 2024).
+
+    With ``keep_level`` guidance moves no channel's mean over the chip away from v_full's. That mean is nearly all clutter,
+    and "negative" and "text" are what an adapter has seen least in its training: clutter that is too bright there would
+    make the chip's too dark, ``s - 1`` times as much (measured in docs/study.md).
+
+    Skip-layer guidance adds ``k (v_full - v_skipped)`` while ``start < progress < stop`` of its own.
 
     Args:
         backbone: transformer and conditioning stack.
@@ -102,6 +111,8 @@ def guided_velocity(
         result = negative + options.guidance_scale * (text - negative) + options.geometry_scale * (full - text)
     elif "negative" in found:
         result = found["negative"] + options.guidance_scale * (full - found["negative"])
+    if options.keep_level and len(found) > 1:
+        result = result - (result - full).mean(dim=(2, 3), keepdim=True)
     if options.skip_layers and options.skip_layer_start < progress < options.skip_layer_stop:
         (skipped,) = evaluate(("full",), options.skip_layers)
         result = result + options.skip_layer_scale * (full - skipped)

@@ -140,7 +140,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
             width, height: pixels, multiples of the base's grain; None: the base's own.
             steps: solver steps.
             solver: name of a solver.
-            guidance: strengths; None: the base's scale.
+            guidance: strengths; None: those that suit the base.
             fusion_scale: strength of all injections, 0 is text only; None: FUSION_INJECTION_SCALE, or 1.
             show_progress: show a progress bar.
 
@@ -151,7 +151,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         settings = self.base.settings
         fusion_scale = default_fusion_scale() if fusion_scale is None else fusion_scale
         width, height = width or settings.resolution[0], height or settings.resolution[1]
-        guidance = guidance or GuidanceOptions(guidance_scale=settings.guidance_scale)  # pyright: ignore
+        guidance = guidance or GuidanceOptions(guidance_scale=settings.guidance_scale, keep_level=settings.keep_level)  # pyright: ignore
         for request in requests:
             check_request(self.base, self.conditioning, request, width, height, steps, solver, guidance)
         shape = (self.base.vae.latent_channels, height // self.base.vae.reduction, width // self.base.vae.reduction)

@@ -154,6 +154,7 @@ class PretrainOptions(Options):
     )
     shift: float = Field(default=1.0, gt=0, description="timestep shift of training and sampling")
     guidance_scale: float = Field(default=2.0, ge=0, description="default guidance scale of the base")
+    keep_level: bool = Field(default=True, description="whether guidance of the base leaves the clutter's level alone")
     adapter_embed_dim: int = Field(
         default=128, ge=8, description="default width of the modality embeddings of adapters"
     )

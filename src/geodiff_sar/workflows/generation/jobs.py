@@ -112,6 +112,7 @@ def build_job(
         geometry_scale=request.geometry_scale,
         guidance_start=request.guidance_start,
         guidance_stop=request.guidance_stop,
+        keep_level=session.base.settings.keep_level if request.keep_level is None else request.keep_level,
         skip_layers=request.skip_layers,
         skip_layer_scale=request.skip_layer_scale,
         skip_layer_start=request.skip_layer_start,

@@ -43,6 +43,7 @@ class GenerateRequest(Options):
     guidance_scale: float | None = Field(default=None, ge=0)
     guidance_start: float = Field(default=0.0, ge=0, lt=1)
     guidance_stop: float = Field(default=1.0, gt=0, le=1)
+    keep_level: bool | None = None
     solver: str = "euler"
     discrete_flow_shift: float | None = Field(default=None, gt=0)
     skip_layers: list[int] = Field(default=[])

@@ -26,6 +26,7 @@ def write_base(
         remap=options.remap,
         embed_dim=options.adapter_embed_dim,
         guidance_scale=options.guidance_scale,
+        keep_level=options.keep_level,
     )
     parts = {
         "transformer": transformer,

@@ -54,7 +54,7 @@ class KeptResults:
 
 def settings_key(config: StudyConfig, material: Material) -> str:
     """Hash of what all adapters of a study share after their training: views, generation, measuring."""
-    generate = config.generate.model_dump(mode="json", exclude={"trained_every", "batch_size"})
+    generate = {key: value for key, value in config.generate.kept.items() if key != "batch_size"}
     measure = config.measure.model_dump(mode="json", exclude={"block_deg"})
     return sha256_json([generate, measure, [view.sample.id for view in material.views], material.sha256])
 

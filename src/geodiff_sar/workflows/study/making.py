@@ -77,7 +77,7 @@ def chips_folder(job: Job, material: Material, options: StudyGenerate, folder: P
             folder, f"holds no trained adapter ({job.title})", "an adapter is trained first", "run without --only"
         )
     weights = read_json(folder / "adapter" / "manifest.json")["files"]
-    kept = options.model_dump(mode="json", exclude={"trained_every"})
+    kept = options.kept
     views = [view.sample.id for view in material.views]
     key = sha256_json([weights, kept, views, material.sha256, __version__])
     return folder / f"chips-{key[:8]}"
@@ -144,6 +144,7 @@ def _generate(
             guidance_scale=options.guidance_scale,
             guidance_start=options.guidance_start,
             guidance_stop=options.guidance_stop,
+            keep_level=options.keep_level,
             images_per_prompt=options.per_view,
             batch_size=options.batch_size,
             allow_missing_geometry=not job.with_geometry,

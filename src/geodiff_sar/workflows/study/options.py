@@ -79,7 +79,15 @@ class StudyGenerate(Options):
     )
     guidance_start: float = Field(default=0.0, ge=0, lt=1, description="share of the steps where guidance begins")
     guidance_stop: float = Field(default=1.0, gt=0, le=1, description="share of the steps where guidance ends")
+    keep_level: bool = Field(default=True, description="guidance leaves the mean of each latent channel alone")
     batch_size: int = Field(default=8, ge=1, description="chips made together")
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What chips follow from, for keys. A level that is not kept is left out: the first chips were made before there was
+        the choice."""
+        kept = self.model_dump(mode="json", exclude={"trained_every", "keep_level"})
+        return {**kept, "keep_level": True} if self.keep_level else kept
 
 
 class StudyMeasure(Options):
