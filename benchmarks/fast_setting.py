@@ -75,8 +75,8 @@ def main() -> None:
         pipeline(requests[: given.batch], steps=2)  # warm-up
         measured = {"simulated chips": (0.0, *_kid(control, reference))}
         for setting in (STANDARD, *FASTER):
-            guidance = GuidanceOptions(
-                guidance_scale=given.guidance, guidance_start=setting.start, guidance_stop=setting.stop
+            guidance = GuidanceOptions.suited(
+                base.settings, given.guidance, guidance_start=setting.start, guidance_stop=setting.stop
             )
             made, started = [], time.perf_counter()
             for first in range(0, count, given.batch):

@@ -1,6 +1,7 @@
 """Guidance: which conditions the backbone sees, and how its answers are joined."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor
 from geodiff_sar.conditioning.conditioned import Conditioned
 from geodiff_sar.core.config import Options
 from geodiff_sar.model.backbone import Backbone
+from geodiff_sar.model.base_parts import BaseSettings
 
 
 class GuidanceOptions(Options):
@@ -34,6 +36,17 @@ class GuidanceOptions(Options):
         if self.guidance_start >= self.guidance_stop:
             raise ValueError(f"guidance_start {self.guidance_start} is not below guidance_stop {self.guidance_stop}")
         return self
+
+    @classmethod
+    def suited(
+        cls, base: BaseSettings, scale: float | None = None, keep_level: bool | None = None, **others: Any
+    ) -> "GuidanceOptions":
+        """Options with what suits a base where nothing is said (None); ``others`` are taken as they are."""
+        return cls(
+            guidance_scale=base.guidance_scale if scale is None else scale,
+            keep_level=base.keep_level if keep_level is None else keep_level,
+            **others,
+        )
 
     @property
     def branches(self) -> tuple[str, ...]:

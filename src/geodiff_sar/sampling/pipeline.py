@@ -151,7 +151,7 @@ class GeoDiffSARPipeline(DiffusionPipeline):
         settings = self.base.settings
         fusion_scale = default_fusion_scale() if fusion_scale is None else fusion_scale
         width, height = width or settings.resolution[0], height or settings.resolution[1]
-        guidance = guidance or GuidanceOptions(guidance_scale=settings.guidance_scale, keep_level=settings.keep_level)  # pyright: ignore
+        guidance = guidance or GuidanceOptions.suited(settings)
         for request in requests:
             check_request(self.base, self.conditioning, request, width, height, steps, solver, guidance)
         shape = (self.base.vae.latent_channels, height // self.base.vae.reduction, width // self.base.vae.reduction)

@@ -79,9 +79,8 @@ class Preview:
         return prompt.sample_steps or self.options.sample_steps
 
     def _guidance(self, prompt: Prompt) -> GuidanceOptions:
-        scale = self.options.guidance_scale
-        default = self.base.settings.guidance_scale if scale is None else scale
-        return GuidanceOptions(guidance_scale=default if prompt.scale is None else prompt.scale)  # pyright: ignore
+        scale = self.options.guidance_scale if prompt.scale is None else prompt.scale
+        return GuidanceOptions.suited(self.base.settings, scale)
 
     def _size(self, prompt: Prompt) -> tuple[int, int]:
         return prompt.width or self.resolution[0], prompt.height or self.resolution[1]

@@ -107,12 +107,13 @@ def build_job(
     if prompt.reference is not None:
         files["reference"] = _file(Path(prompt.reference))
     scale = prompt.scale if prompt.scale is not None else request.guidance_scale
-    guidance = GuidanceOptions(
-        guidance_scale=session.base.settings.guidance_scale if scale is None else scale,
+    guidance = GuidanceOptions.suited(
+        session.base.settings,
+        scale,
+        request.keep_level,
         geometry_scale=request.geometry_scale,
         guidance_start=request.guidance_start,
         guidance_stop=request.guidance_stop,
-        keep_level=session.base.settings.keep_level if request.keep_level is None else request.keep_level,
         skip_layers=request.skip_layers,
         skip_layer_scale=request.skip_layer_scale,
         skip_layer_start=request.skip_layer_start,
